@@ -1,0 +1,337 @@
+//! How fast, beside a copy of the same size, on one thread: `make bench`.
+//!
+//! ```text
+//! for each type and shape:   check the answers against the plain formula in f64
+//!                            rounds: copy, softmax, log_softmax, log_sum_exp, one after the other
+//! ratio to the copy:         taken within a round, so that a machine that slows down slows both
+//! ```
+//!
+//! The guard asks whether the kernels are still vectors, and fails the run (exit code 1) if not. It
+//! compares with the portable kernel, as a user would, and with a chain of multiplications, each of
+//! which waits for the one before: a clock that no vector unit can speed up. The portable kernel alone
+//! would not do: where the target has no fused multiply-add it calls the C library for each, and scalar
+//! code of AVX2 is faster than that as well.
+//!
+//!     cargo bench --bench speed [-- [--guard] [--threads N] [--json FILE]]
+
+use std::hint::black_box;
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use softargmax::{
+    Element, Isa, Rows, Temperature, log_softmax_into, log_sum_exp_rows, softmax_into,
+};
+
+const TAU: f64 = 0.07;
+const SHAPES: [(usize, usize); 5] =
+    [(1, 1000), (4096, 1000), (1, 128_256), (64, 128_256), (200_000, 10)];
+const ROUNDS: usize = 41;
+/// Elements a contestant computes in a round, at least.
+const WORK: usize = 1 << 20;
+
+/// The guard's shape, and what it asks of it.
+const GUARDED: (usize, usize) = (64, 1000);
+const TIMES_PORTABLE: f64 = 1.5;
+/// Multiplications, one after the other, in which an element of softmax must be done. Measured with AVX2:
+/// f32 0.6, f64 1.7; the same kernels with one scalar step in the loop over lanes: 3.0 and 4.9.
+const CHAIN_F32: f64 = 1.2;
+const CHAIN_F64: f64 = 3.0;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    let value = |name: &str| {
+        arguments.iter().position(|a| a == name).and_then(|i| arguments.get(i + 1)).cloned()
+    };
+    let threads = value("--threads").map_or(1, |n| n.parse().expect("--threads takes a number"));
+    limit_threads(threads);
+
+    let guard = guard();
+    let mut failed = guard["passed"] == json!(false);
+    if !arguments.iter().any(|a| a == "--guard") {
+        let mut results = Vec::new();
+        for (rows, classes) in SHAPES {
+            results.extend(shape::<f32>(rows, classes));
+            results.extend(shape::<f64>(rows, classes));
+        }
+        if let Some(path) = value("--json") {
+            let report = report(threads, &guard, &results);
+            if let Err(error) = std::fs::write(&path, report) {
+                eprintln!("{path}: {error}");
+                failed = true;
+            }
+        }
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+#[cfg(feature = "rayon")]
+fn limit_threads(threads: usize) {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().expect("the first pool");
+}
+
+#[cfg(not(feature = "rayon"))]
+fn limit_threads(threads: usize) {
+    assert_eq!(threads, 1, "threads need the feature rayon");
+}
+
+/// A type that is measured.
+trait Number: Element + PartialEq {
+    const NAME: &'static str;
+    const EPSILON: f64;
+    const SMALLEST: f64;
+    fn of(value: f64) -> Self;
+    fn to(self) -> f64;
+}
+
+macro_rules! number {
+    ($type:ident) => {
+        impl Number for $type {
+            const NAME: &'static str = stringify!($type);
+            const EPSILON: f64 = $type::EPSILON as f64;
+            const SMALLEST: f64 = $type::MIN_POSITIVE as f64;
+            fn of(value: f64) -> Self {
+                value as $type
+            }
+            fn to(self) -> f64 {
+                self as f64
+            }
+        }
+    };
+}
+
+number!(f32);
+number!(f64);
+
+/// Sums of twelve uniforms, seeded: nearly normal.
+fn normal<T: Number>(n: usize) -> Vec<T> {
+    let mut state = 7u64;
+    let mut uniform = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 40) as f64 / (1u64 << 24) as f64
+    };
+    (0..n).map(|_| T::of((0..12).map(|_| uniform()).sum::<f64>() - 6.0)).collect()
+}
+
+fn tau() -> Temperature {
+    Temperature::new(TAU).expect("a temperature")
+}
+
+fn view<T>(logits: &[T], classes: usize) -> Rows<'_, T> {
+    Rows::new(logits, classes).expect("rows")
+}
+
+/// Stops the run where an answer is not that of the plain formula, up to a few units in the last place.
+fn verify<T: Number>(logits: &[T], classes: usize) {
+    let rows = view(logits, classes);
+    let mut p = vec![T::of(0.0); logits.len()];
+    let mut log_p = p.clone();
+    softmax_into(rows, tau(), &mut p).expect("softmax");
+    log_softmax_into(rows, tau(), &mut log_p).expect("log_softmax");
+    let log_z = log_sum_exp_rows(rows, tau()).expect("log_sum_exp");
+    for (i, row) in rows.iter().enumerate() {
+        let max = row.iter().fold(f64::NEG_INFINITY, |m, x| m.max(x.to()));
+        let sum: f64 = row.iter().map(|x| ((x.to() - max) / TAU).exp()).sum();
+        let close = |what: &str, got: T, want: f64| {
+            // The formula's own error in f64, at exponents of up to 150.
+            let slack = (8.0 * T::EPSILON).max(1e-13);
+            // A logarithm of the formula's loses digits near 0, so those are compared as if by 1.
+            let scale = if what == "softmax" { want.abs() } else { want.abs().max(1.0) };
+            let far = (got.to() - want).abs() > slack * scale + T::SMALLEST;
+            assert!(!far, "{what} of row {i}: {got:?} is not {want:e}");
+        };
+        close("log_sum_exp", log_z[i], max / TAU + sum.ln());
+        for (j, x) in row.iter().enumerate() {
+            let z = (x.to() - max) / TAU;
+            close("softmax", p[i * classes + j], z.exp() / sum);
+            close("log_softmax", log_p[i * classes + j], z - sum.ln());
+        }
+    }
+}
+
+/// The times of one contestant, in nanoseconds per element, sorted.
+struct Spread {
+    min: f64,
+    quartiles: [f64; 3],
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_by(f64::total_cmp);
+        let at = |part: usize| values[part * (values.len() - 1) / 4];
+        Spread { min: values[0], quartiles: [at(1), at(2), at(3)] }
+    }
+
+    fn median(&self) -> f64 {
+        self.quartiles[1]
+    }
+}
+
+/// Runs everything once to warm up, then in every round each in its turn: nanoseconds per element.
+fn interleaved(elements: usize, contestants: &mut [&mut dyn FnMut()]) -> Vec<Vec<f64>> {
+    let repeats = WORK.div_ceil(elements);
+    let mut times = vec![Vec::with_capacity(ROUNDS); contestants.len()];
+    for round in 0..=ROUNDS {
+        for (contestant, times) in contestants.iter_mut().zip(&mut times) {
+            let start = Instant::now();
+            for _ in 0..repeats {
+                contestant();
+            }
+            if round > 0 {
+                times.push(start.elapsed().as_secs_f64() * 1e9 / (repeats * elements) as f64);
+            }
+        }
+    }
+    times
+}
+
+fn ratios(of: &[f64], to: &[f64]) -> Spread {
+    Spread::of(of.iter().zip(to).map(|(a, b)| a / b).collect())
+}
+
+/// All functions at one shape, and the copy.
+fn shape<T: Number>(rows: usize, classes: usize) -> Vec<Value> {
+    let logits: Vec<T> = normal(rows * classes);
+    verify(&logits, classes);
+    let (tau, logits) = (tau(), &logits);
+    let mut copied = logits.clone();
+    let (mut p, mut log_p) = (copied.clone(), copied.clone());
+    let times = interleaved(
+        rows * classes,
+        &mut [
+            &mut || black_box(&mut copied).copy_from_slice(black_box(logits)),
+            &mut || softmax_into(view(black_box(logits), classes), tau, &mut p).expect("softmax"),
+            &mut || {
+                log_softmax_into(view(black_box(logits), classes), tau, &mut log_p)
+                    .expect("log_softmax")
+            },
+            &mut || {
+                black_box(
+                    log_sum_exp_rows(view(black_box(logits), classes), tau).expect("log_sum_exp"),
+                );
+            },
+        ],
+    );
+    println!("{} [{rows}, {classes}]", T::NAME);
+    let names = ["copy", "softmax", "log_softmax", "log_sum_exp"];
+    let result = |(name, own): (&str, &Vec<f64>)| {
+        let (spread, ratio) = (Spread::of(own.clone()), ratios(own, &times[0]));
+        let ([low, median, high], per_second) = (ratio.quartiles, 1e9 / spread.median());
+        println!(
+            "  {name:12} {:8.3} ns/element ({:.3} at best) {:7.2} Gelement/s {median:7.2} x copy ({low:.2}..{high:.2})",
+            spread.median(),
+            spread.min,
+            per_second / 1e9
+        );
+        json!({
+            "function": name, "dtype": T::NAME, "rows": rows, "classes": classes,
+            "ns_per_element": {
+                "min": rounded(spread.min), "median": rounded(spread.median()),
+                "quartiles": [rounded(spread.quartiles[0]), rounded(spread.quartiles[2])],
+            },
+            "elements_per_second": per_second.round(),
+            "ratio_to_copy": { "median": rounded(median), "quartiles": [rounded(low), rounded(high)] },
+        })
+    };
+    names.into_iter().zip(&times).map(result).collect()
+}
+
+fn rounded(value: f64) -> f64 {
+    format!("{value:.4}").parse().expect("a number")
+}
+
+/// Whether f32 and f64 softmax still run on vectors.
+fn guard() -> Value {
+    let best = Isa::available()[0];
+    let narrow = guard_of::<f32>(best, CHAIN_F32);
+    let wide = guard_of::<f64>(best, CHAIN_F64);
+    best.select();
+    let passed = narrow["passed"] == json!(true) && wide["passed"] == json!(true);
+    json!({ "isa": best.name(), "passed": passed, "f32": narrow, "f64": wide })
+}
+
+fn guard_of<T: Number>(best: Isa, chain_limit: f64) -> Value {
+    let portable = *Isa::available().last().expect("the portable one");
+    let (rows, classes) = GUARDED;
+    let logits: Vec<T> = normal(rows * classes);
+    let (mut fast, mut slow) = (logits.clone(), logits.clone());
+    let (tau, logits) = (tau(), &logits);
+    let mut link = 1.0f64;
+    let times = interleaved(
+        rows * classes,
+        &mut [
+            &mut || {
+                best.select();
+                softmax_into(view(black_box(logits), classes), tau, &mut fast).expect("softmax");
+            },
+            &mut || {
+                portable.select();
+                softmax_into(view(black_box(logits), classes), tau, &mut slow).expect("softmax");
+            },
+            &mut || {
+                let factor = black_box(1.0f64);
+                for _ in 0..rows * classes {
+                    link *= factor;
+                }
+                link = black_box(link);
+            },
+        ],
+    );
+    best.select();
+    verify(logits, classes);
+    assert!(fast == slow, "{} and portable do not give the same bits", best.name());
+    let speedup = ratios(&times[1], &times[0]);
+    let chain = ratios(&times[0], &times[2]);
+    // Where the portable kernel is the best one, there is nothing to be faster than, and what its vectors
+    // should reach (NEON) has not been measured.
+    let is_faster = best == portable || speedup.median() >= TIMES_PORTABLE;
+    let is_vector = best == portable || chain.median() <= chain_limit;
+    println!(
+        "guard {} [{rows}, {classes}] {}: {:.2} x as fast as portable (at least {TIMES_PORTABLE}), \
+         {:.2} multiplications an element (at most {chain_limit}): {}",
+        T::NAME,
+        best.name(),
+        speedup.median(),
+        chain.median(),
+        if is_faster && is_vector { "vectors" } else { "NOT VECTORS" }
+    );
+    json!({
+        "passed": is_faster && is_vector,
+        "times_as_fast_as_portable": rounded(speedup.median()),
+        "serial_multiplications_per_element": rounded(chain.median()),
+    })
+}
+
+fn report(threads: usize, guard: &Value, results: &[Value]) -> String {
+    let unknown = || String::from("unknown");
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_string())
+    });
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let commit = output("git", &["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(unknown);
+    let changed = output("git", &["status", "--porcelain", "--", "src", "Cargo.toml"]);
+    let head = json!({
+        "schema": "softargmax.speed/1",
+        "command": "make bench",
+        "machine": { "cpu": cpu.unwrap_or_else(unknown), "cores": cores, "arch": std::env::consts::ARCH },
+        "rustc": output("rustc", &["--version"]).unwrap_or_else(unknown),
+        "commit": commit,
+        "commit_is_exact": changed.is_some_and(|text| text.is_empty()),
+        "isa": Isa::current().name(),
+        "threads": threads,
+        "temperature": TAU,
+        "n": ROUNDS,
+        "guard": guard,
+    });
+    // One result a line, so that a diff of two files can be read.
+    let head = format!("{head:#}");
+    let lines: Vec<String> = results.iter().map(|result| format!("    {result}")).collect();
+    let head = head.trim_end().trim_end_matches('}').trim_end();
+    format!("{head},\n  \"results\": [\n{}\n  ]\n}}\n", lines.join(",\n"))
+}
+
+fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
+}

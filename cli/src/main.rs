@@ -1,0 +1,42 @@
+#![forbid(unsafe_code)]
+//! The program `softargmax`: softmax with temperature on the command line.
+//!
+//! Each verb has a file of its own that turns its arguments into printed output or a [`CliError`].
+//! Data goes to standard output, words about it to standard error.
+
+mod apply;
+mod args;
+mod docs;
+mod error;
+mod input;
+mod json;
+mod output;
+mod progress;
+mod report;
+mod solve;
+mod sweep;
+
+use std::process::ExitCode;
+
+use args::{CommandLine, Verb};
+use error::CliError;
+
+fn main() -> ExitCode {
+    run(CommandLine::from_process().verb).unwrap_or_else(|error| {
+        if let Some(text) = error.report() {
+            anstream::eprintln!("{text}");
+        }
+        error.exit_code()
+    })
+}
+
+fn run(verb: Verb) -> Result<ExitCode, CliError> {
+    match verb {
+        Verb::Sweep(args) => sweep::run(&args)?,
+        Verb::Apply(args) => apply::run(&args)?,
+        Verb::Solve(args) => return solve::run(&args),
+        Verb::Completions(args) => docs::completions(args.shell)?,
+        Verb::HelpMarkdown => docs::help_markdown()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,89 @@
+//! The help, the manual and the completions, which are made from the same records.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+const VERBS: [&str; 4] = ["sweep", "apply", "solve", "completions"];
+
+fn softargmax(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_softargmax")).args(args).output().expect("the program starts")
+}
+
+fn text(args: &[&str]) -> String {
+    let output = softargmax(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The lines that the help of a verb, or of the whole program, gives as examples.
+fn examples(verb: Option<&str>) -> Vec<String> {
+    let help = text(&[verb.as_slice(), &["--help"]].concat());
+    let (_, examples) = help.split_once("Examples:\n").expect("examples");
+    examples.lines().take_while(|line| !line.is_empty()).map(|line| line.trim().into()).collect()
+}
+
+#[test]
+fn every_verb_is_in_the_list() {
+    let help = text(&["--help"]);
+    let (_, commands) = help.split_once("Commands:\n").expect("commands");
+    let commands = commands.lines().take_while(|line| !line.is_empty());
+    let mut names: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    names.retain(|&name| name != "help");
+    assert_eq!(names, VERBS);
+}
+
+/// Through a shell, as a reader would copy them; where there is no POSIX shell, there is no test.
+#[cfg(unix)]
+#[test]
+fn every_example_runs() {
+    let programs = Path::new(env!("CARGO_BIN_EXE_softargmax")).parent().expect("a folder");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", programs.display());
+    for verb in [None].into_iter().chain(VERBS.map(Some)) {
+        let folder = tempfile::tempdir().expect("a folder");
+        write_logits(folder.path());
+        let examples = examples(verb);
+        assert!(!examples.is_empty(), "{verb:?}");
+        for example in examples {
+            // Every part of a pipeline counts, and examples end up in scripts: `set -e`.
+            let mut shell = Command::new("sh");
+            shell.args(["-e", "-c", &example]).current_dir(folder.path()).env("PATH", &path);
+            let output = shell.output().expect("a shell");
+            let errors = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{example}: {errors}");
+        }
+    }
+}
+
+/// The files that the examples speak of: two rows of three logits.
+#[cfg(unix)]
+fn write_logits(folder: &Path) {
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
+    // Padded so that the numbers begin at a multiple of 64 bytes.
+    let header = format!("{header:<117}\n");
+    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+    npy.extend((header.len() as u16).to_le_bytes());
+    npy.extend(header.bytes());
+    npy.extend([1.0f32, 2.0, 4.0, 0.5, 0.0, -1.0].into_iter().flat_map(f32::to_le_bytes));
+    std::fs::write(folder.join("logits.npy"), npy).expect("a file");
+    std::fs::write(folder.join("logits.csv"), "1,2,4\n0.5,0,-1\n").expect("a file");
+}
+
+#[test]
+fn the_manual_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cli.md");
+    let committed = std::fs::read_to_string(path).expect("docs/cli.md");
+    assert!(committed == text(&["help-markdown"]), "docs/cli.md is stale: make docs");
+}
+
+#[test]
+fn every_shell_gets_completions_for_every_verb() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = text(&["completions", shell]);
+        for word in VERBS.iter().chain(&["temperatures", "perplexity"]) {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        assert!(!script.contains("help-markdown"), "{shell} offers what is hidden");
+    }
+    assert_eq!(softargmax(&["completions", "tcsh"]).status.code(), Some(2));
+}

@@ -1,0 +1,420 @@
+//! Any axis of an n-dimensional array of any strides (feature `ndarray`).
+//!
+//! ```text
+//! the lanes along the axis lie one after the other      they are rows: straight to the row functions
+//! anything else                                         panels: 16 lanes at a time copied into rows, computed,
+//!                                                       copied back
+//! ```
+//!
+//! Either way a lane is computed as a row, and has its bits. The lanes of a panel are neighbours in memory, and
+//! are copied side by side where the axis itself strides: a line of the cache fetched for one serves all.
+
+use ndarray::{
+    Array, ArrayRef, ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD, Axis, Dimension, Ix2,
+    RemoveAxis, s,
+};
+
+use crate::element::Element;
+use crate::error::Error;
+use crate::rows::{Rows, RowsMut};
+use crate::softmax::{
+    log_softmax_in_place, log_softmax_into, log_sum_exp_rows, softmax_in_place, softmax_into,
+};
+use crate::temperature::Temperature;
+
+/// [`softmax`](crate::softmax) along an axis, `p_i = exp(x_i/τ) / Σ_j exp(x_j/τ)` for every lane of it, into a new array.
+///
+/// # Shapes
+/// Any number of dimensions and any strides; the result has the same shape, in standard layout.
+///
+/// # Accuracy, special values
+/// As [`softmax`](crate::softmax), and the same bits for every lane.
+///
+/// # Errors
+/// [`Error::Axis`] when the array has no such axis, [`Error::NoClasses`] when its length is 0. Other lengths may be 0.
+///
+/// # Example
+/// ```
+/// use ndarray::{Axis, array};
+/// use softargmax::{Temperature, softmax_axis};
+///
+/// let logits = array![[0.0, 2.0], [0.0, 2.0]];
+/// assert_eq!(softmax_axis(&logits, Axis(0), Temperature::ONE)?, array![[0.5, 0.5], [0.5, 0.5]]);
+/// assert_eq!(softmax_axis(&logits, Axis(1), Temperature::ZERO)?, array![[0.0, 1.0], [0.0, 1.0]]);
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+pub fn softmax_axis<T: Element, D: Dimension>(
+    logits: &ArrayRef<T, D>,
+    axis: Axis,
+    tau: Temperature,
+) -> Result<Array<T, D>, Error> {
+    same_shape(Function::Softmax, logits, axis, tau)
+}
+
+/// [`softmax`](crate::softmax) along an axis, in place.
+///
+/// # Shapes, accuracy, special values, errors
+/// As [`softmax_axis`].
+///
+/// # Example
+/// ```
+/// use ndarray::{Axis, array, s};
+/// use softargmax::{Temperature, softmax_axis_in_place};
+///
+/// let mut logits = array![[0.0f32, 9.0, 0.0], [0.0, 9.0, 0.0]];
+/// softmax_axis_in_place(&mut logits.slice_mut(s![.., ..;-2]), Axis(1), Temperature::ONE)?;
+/// assert_eq!(logits, array![[0.5, 9.0, 0.5], [0.5, 9.0, 0.5]]);
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+pub fn softmax_axis_in_place<T: Element, D: Dimension>(
+    logits: &mut ArrayRef<T, D>,
+    axis: Axis,
+    tau: Temperature,
+) -> Result<(), Error> {
+    in_place(Function::Softmax, logits, axis, tau)
+}
+
+/// [`log_softmax`](crate::log_softmax) along an axis, `x_i/τ − ln Σ_j exp(x_j/τ)` for every lane of it, into a new array.
+///
+/// # Shapes, errors
+/// As [`softmax_axis`].
+///
+/// # Accuracy, special values
+/// As [`log_softmax`](crate::log_softmax), and the same bits for every lane.
+///
+/// # Example
+/// ```
+/// use ndarray::{Axis, array};
+/// use softargmax::{Temperature, log_softmax_axis};
+///
+/// let log_p = log_softmax_axis(&array![[3.0, 1.0], [3.0, 1.0]], Axis(0), Temperature::ONE)?;
+/// assert_eq!(log_p, array![[1.0, 1.0], [1.0, 1.0]] * -std::f64::consts::LN_2);
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+pub fn log_softmax_axis<T: Element, D: Dimension>(
+    logits: &ArrayRef<T, D>,
+    axis: Axis,
+    tau: Temperature,
+) -> Result<Array<T, D>, Error> {
+    same_shape(Function::LogSoftmax, logits, axis, tau)
+}
+
+/// [`log_softmax`](crate::log_softmax) along an axis, in place.
+///
+/// # Shapes, accuracy, special values, errors
+/// As [`log_softmax_axis`].
+///
+/// # Example
+/// ```
+/// use ndarray::{Axis, array};
+/// use softargmax::{Temperature, log_softmax_axis_in_place};
+///
+/// let mut row = array![5.0, f64::NEG_INFINITY];
+/// log_softmax_axis_in_place(&mut row, Axis(0), Temperature::ONE)?;
+/// assert_eq!(row, array![0.0, f64::NEG_INFINITY]);
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+pub fn log_softmax_axis_in_place<T: Element, D: Dimension>(
+    logits: &mut ArrayRef<T, D>,
+    axis: Axis,
+    tau: Temperature,
+) -> Result<(), Error> {
+    in_place(Function::LogSoftmax, logits, axis, tau)
+}
+
+/// [`log_sum_exp`](crate::log_sum_exp) along an axis, `ln Σ_i exp(x_i/τ)` for every lane of it.
+///
+/// # Shapes
+/// Any strides; the result is without the axis.
+///
+/// # Accuracy, special values
+/// As [`log_sum_exp`](crate::log_sum_exp), and the same bits for every lane.
+///
+/// # Errors
+/// As [`softmax_axis`].
+///
+/// # Example
+/// ```
+/// use ndarray::{Axis, array};
+/// use softargmax::{Temperature, log_sum_exp_axis};
+///
+/// let log_z = log_sum_exp_axis(&array![[0.0, 4.0], [0.0, 4.0]], Axis(0), Temperature::ONE)?;
+/// assert_eq!(log_z, array![0.0, 4.0] + std::f64::consts::LN_2);
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+pub fn log_sum_exp_axis<T: Element, D: RemoveAxis>(
+    logits: &ArrayRef<T, D>,
+    axis: Axis,
+    tau: Temperature,
+) -> Result<Array<T, D::Smaller>, Error> {
+    check(logits, axis)?;
+    let mut out = Array::from_elem(logits.raw_dim().remove_axis(axis), T::of_f64(0.0));
+    // With the axis put back, of length 1, it strides like the logits.
+    let target = out.view_mut().into_dyn().insert_axis(axis);
+    run(Function::LogSumExp, Some(logits.view().into_dyn()), target, axis, tau)?;
+    Ok(out)
+}
+
+#[derive(Clone, Copy)]
+enum Function {
+    Softmax,
+    LogSoftmax,
+    LogSumExp,
+}
+
+fn check<T, D: Dimension>(array: &ArrayRef<T, D>, axis: Axis) -> Result<(), Error> {
+    if axis.index() >= array.ndim() {
+        return Err(Error::Axis { axis: axis.index(), ndim: array.ndim() });
+    }
+    if array.len_of(axis) == 0 { Err(Error::NoClasses) } else { Ok(()) }
+}
+
+fn same_shape<T: Element, D: Dimension>(
+    function: Function,
+    logits: &ArrayRef<T, D>,
+    axis: Axis,
+    tau: Temperature,
+) -> Result<Array<T, D>, Error> {
+    check(logits, axis)?;
+    let mut out = Array::from_elem(logits.raw_dim(), T::of_f64(0.0));
+    run(function, Some(logits.view().into_dyn()), out.view_mut().into_dyn(), axis, tau)?;
+    Ok(out)
+}
+
+fn in_place<T: Element, D: Dimension>(
+    function: Function,
+    logits: &mut ArrayRef<T, D>,
+    axis: Axis,
+    tau: Temperature,
+) -> Result<(), Error> {
+    check(logits, axis)?;
+    run(function, None, logits.view_mut().into_dyn(), axis, tau)
+}
+
+/// Brings both arrays to the order [far, …, near, axis] of their strides, and runs them as rows or as panels.
+/// Without `from`, in place.
+fn run<T: Element>(
+    function: Function,
+    from: Option<ArrayViewD<'_, T>>,
+    mut to: ArrayViewMutD<'_, T>,
+    axis: Axis,
+    tau: Temperature,
+) -> Result<(), Error> {
+    if to.is_empty() {
+        return Ok(());
+    }
+    let strides = from.as_ref().map_or(to.strides(), |from| from.strides());
+    let mut order: Vec<usize> = (0..to.ndim()).collect();
+    order.sort_by_key(|&i| (i == axis.index(), std::cmp::Reverse(strides[i].unsigned_abs())));
+    let from = from.map(|from| from.permuted_axes(&order[..]));
+    to = to.permuted_axes(&order[..]);
+    let classes = from.as_ref().map_or(to.shape(), |from| from.shape())[order.len() - 1];
+
+    match (from.as_ref().map(|from| from.as_slice()), to.as_slice_mut()) {
+        (Some(Some(from)), Some(to)) => {
+            let rows = Rows::new(from, classes)?;
+            match function {
+                Function::Softmax => softmax_into(rows, tau, to),
+                Function::LogSoftmax => log_softmax_into(rows, tau, to),
+                Function::LogSumExp => {
+                    to.copy_from_slice(&log_sum_exp_rows(rows, tau)?);
+                    Ok(())
+                }
+            }
+        }
+        (None, Some(to)) => in_rows(function, to, classes, tau),
+        _ => {
+            // Panels run over the last axis but one; a single lane has none.
+            let (from, to) = if order.len() == 1 {
+                (from.map(|from| from.insert_axis(Axis(0))), to.insert_axis(Axis(0)))
+            } else {
+                (from, to)
+            };
+            split(Work { function, tau, classes }, from, to)
+        }
+    }
+}
+
+fn in_rows<T: Element>(
+    function: Function,
+    rows: &mut [T],
+    classes: usize,
+    tau: Temperature,
+) -> Result<(), Error> {
+    let rows = RowsMut::new(rows, classes)?;
+    match function {
+        Function::Softmax => softmax_in_place(rows, tau),
+        Function::LogSoftmax => log_softmax_in_place(rows, tau),
+        Function::LogSumExp => unreachable!("its result has another shape"),
+    }
+}
+
+/// What is to be done with every lane.
+#[derive(Clone, Copy)]
+struct Work {
+    function: Function,
+    tau: Temperature,
+    classes: usize,
+}
+
+/// Below this many elements a second thread costs more than it brings.
+#[cfg(feature = "rayon")]
+const SERIAL_BELOW: usize = 128 * 1024;
+
+/// Halves the arrays along their longest axis, but for the last, until a half is small; the result does not
+/// show where.
+fn split<T: Element>(
+    work: Work,
+    from: Option<ArrayViewD<'_, T>>,
+    to: ArrayViewMutD<'_, T>,
+) -> Result<(), Error> {
+    #[cfg(feature = "rayon")]
+    {
+        let outer = to.ndim() - 1;
+        let lanes: usize = to.shape()[..outer].iter().product();
+        let longest = (0..outer).max_by_key(|&i| (to.shape()[i], i)).unwrap_or(0);
+        let length = to.shape()[longest];
+        // Not through the middle of a panel.
+        let middle =
+            if length >= 4 * LANES { (length / 2).next_multiple_of(LANES) } else { length / 2 };
+        if lanes.saturating_mul(work.classes) >= SERIAL_BELOW
+            && middle > 0
+            && rayon::current_num_threads() > 1
+        {
+            let (left, right) = to.split_at(Axis(longest), middle);
+            let (from_left, from_right) =
+                from.map(|from| from.split_at(Axis(longest), middle)).unzip();
+            let (left, right) =
+                rayon::join(|| split(work, from_left, left), || split(work, from_right, right));
+            return left.and(right);
+        }
+    }
+    let mut scratch = Vec::new();
+    visit(work, from, to, &mut scratch)
+}
+
+/// The panels of an array, one two-dimensional part after the other.
+fn visit<T: Element>(
+    work: Work,
+    from: Option<ArrayViewD<'_, T>>,
+    mut to: ArrayViewMutD<'_, T>,
+    scratch: &mut Vec<T>,
+) -> Result<(), Error> {
+    if to.ndim() > 2 {
+        for (i, to) in to.outer_iter_mut().enumerate() {
+            let from = from.as_ref().map(|from| from.index_axis(Axis(0), i));
+            visit(work, from, to, scratch)?;
+        }
+        return Ok(());
+    }
+    let two = "two axes are left";
+    let from = from.map(|from| from.into_dimensionality::<Ix2>().expect(two));
+    let mut to = to.into_dimensionality::<Ix2>().expect(two);
+    let lanes = lanes_of(work.classes);
+    for (i, to) in to.axis_chunks_iter_mut(Axis(0), lanes).enumerate() {
+        let from = from.as_ref().map(|from| {
+            let start = i * lanes;
+            from.slice(s![start..start + to.nrows(), ..])
+        });
+        panel(work, from, to, scratch)?;
+    }
+    Ok(())
+}
+
+/// Lanes of a panel: what a line of the cache holds of f32.
+const LANES: usize = 16;
+/// A panel of longer lanes has fewer of them, so that it takes no more than this many numbers.
+const PANEL: usize = 1 << 20;
+
+fn lanes_of(classes: usize) -> usize {
+    (PANEL / classes).clamp(1, LANES)
+}
+
+fn panel<T: Element>(
+    work: Work,
+    from: Option<ArrayView2<'_, T>>,
+    mut to: ArrayViewMut2<'_, T>,
+    scratch: &mut Vec<T>,
+) -> Result<(), Error> {
+    let Work { function, tau, classes } = work;
+    let lanes = to.nrows();
+    scratch.resize(lanes_of(classes) * classes, T::of_f64(0.0));
+    let rows = &mut scratch[..lanes * classes];
+    gather(from.unwrap_or(to.view()), rows);
+    if let Function::LogSumExp = function {
+        for (mut to, log_z) in
+            to.rows_mut().into_iter().zip(log_sum_exp_rows(Rows::new(rows, classes)?, tau)?)
+        {
+            to[0] = log_z;
+        }
+        return Ok(());
+    }
+    in_rows(function, rows, classes, tau)?;
+    scatter(rows, to);
+    Ok(())
+}
+
+/// Whether neighbours across the lanes are nearer to each other than neighbours within one.
+fn lies_across(strides: &[isize]) -> bool {
+    strides[0].unsigned_abs() < strides[1].unsigned_abs()
+}
+
+/// How far along the axis a tile goes. Rows of a power of two fall on the same few sets of a cache: written
+/// one number each in turn they would push each other out, and not in runs of this length.
+const TILE: usize = 64;
+
+/// Lanes to rows.
+fn gather<T: Element>(from: ArrayView2<'_, T>, rows: &mut [T]) {
+    let classes = from.ncols();
+    if lies_across(from.strides()) {
+        let mut tile = [[T::of_f64(0.0); LANES]; TILE];
+        for start in (0..classes).step_by(TILE) {
+            let end = classes.min(start + TILE);
+            let columns = from.slice(s![.., start..end]);
+            for (line, column) in tile.iter_mut().zip(columns.columns()) {
+                match column.as_slice() {
+                    Some(column) => line[..column.len()].copy_from_slice(column),
+                    None => line.iter_mut().zip(column).for_each(|(to, &x)| *to = x),
+                }
+            }
+            for (i, row) in rows.chunks_exact_mut(classes).enumerate() {
+                row[start..end].iter_mut().zip(&tile).for_each(|(to, line)| *to = line[i]);
+            }
+        }
+    } else {
+        for (lane, row) in from.rows().into_iter().zip(rows.chunks_exact_mut(classes)) {
+            match lane.as_slice() {
+                Some(lane) => row.copy_from_slice(lane),
+                None => lane.iter().zip(row).for_each(|(&x, row)| *row = x),
+            }
+        }
+    }
+}
+
+/// Rows to lanes.
+fn scatter<T: Element>(rows: &[T], mut to: ArrayViewMut2<'_, T>) {
+    let classes = to.ncols();
+    if lies_across(to.strides()) {
+        let mut tile = [[T::of_f64(0.0); LANES]; TILE];
+        for start in (0..classes).step_by(TILE) {
+            let end = classes.min(start + TILE);
+            for (i, row) in rows.chunks_exact(classes).enumerate() {
+                tile.iter_mut().zip(&row[start..end]).for_each(|(line, &x)| line[i] = x);
+            }
+            let mut columns = to.slice_mut(s![.., start..end]);
+            for (line, mut column) in tile.iter().zip(columns.columns_mut()) {
+                match column.as_slice_mut() {
+                    Some(column) => column.copy_from_slice(&line[..column.len()]),
+                    None => column.iter_mut().zip(line).for_each(|(to, &x)| *to = x),
+                }
+            }
+        }
+    } else {
+        for (mut lane, row) in to.rows_mut().into_iter().zip(rows.chunks_exact(classes)) {
+            match lane.as_slice_mut() {
+                Some(lane) => lane.copy_from_slice(row),
+                None => lane.iter_mut().zip(row).for_each(|(to, &x)| *to = x),
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The one error of this crate: what was wrong, where, and what is allowed.
+
+use std::fmt;
+
+/// Why a call was refused. Messages are lower case without a full stop, so that a caller can put
+/// its own place in front: `logits.npy: 7 logits do not fill rows of 3 classes`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Error {
+    /// A temperature that is NaN or negative.
+    Temperature {
+        /// The value given.
+        got: f64,
+    },
+    /// A scale s = 1/τ that is NaN or negative.
+    Scale {
+        /// The value given.
+        got: f64,
+    },
+    /// A log-scale ln(1/τ) that is NaN.
+    LogScale,
+    /// A text that does not name a temperature.
+    TemperatureText {
+        /// The text given.
+        text: String,
+    },
+    /// Rows of no classes have no distribution.
+    NoClasses,
+    /// A question about the mean of rows, of which there are none.
+    NoRows,
+    /// A buffer whose length is not a multiple of the number of classes.
+    Ragged {
+        /// How many numbers there are.
+        len: usize,
+        /// How many classes a row has.
+        classes: usize,
+    },
+    /// Two arguments whose sizes do not belong together.
+    Shape {
+        /// Which argument.
+        what: &'static str,
+        /// The length it must have.
+        expected: usize,
+        /// The length it has.
+        got: usize,
+    },
+    /// A row without a distribution where one is needed: it holds a NaN, or every entry is −∞.
+    Row {
+        /// The row, counted from 0.
+        row: usize,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A target that no distribution can have, such as a negative entropy.
+    Target {
+        /// What was asked for: `"entropy"`, `"perplexity"` or `"max probability"`.
+        what: &'static str,
+        /// The value asked for.
+        got: f64,
+    },
+    /// An axis that the array does not have.
+    Axis {
+        /// The axis asked for.
+        axis: usize,
+        /// How many axes there are.
+        ndim: usize,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Temperature { got } => {
+                write!(f, "temperature {got} is not allowed: it must be 0, positive or inf")
+            }
+            Error::Scale { got } => {
+                write!(f, "scale {got} is not allowed: 1/temperature must be 0, positive or inf")
+            }
+            Error::LogScale => write!(f, "log scale NaN is not allowed: it must be a number"),
+            Error::TemperatureText { text } => write!(
+                f,
+                "'{text}' is not a temperature: it must be a decimal number from 0 up, or inf"
+            ),
+            Error::NoClasses => write!(f, "rows of 0 classes have no distribution"),
+            Error::NoRows => write!(f, "0 rows have no mean"),
+            Error::Ragged { len, classes } => {
+                write!(f, "{len} numbers do not fill rows of {classes} classes")
+            }
+            Error::Shape { what, expected, got } => {
+                write!(f, "{what} has length {got}, expected {expected}")
+            }
+            Error::Row { row, reason } => write!(f, "row {row}: {reason}"),
+            Error::Target { what, got } => {
+                write!(f, "no distribution has {what} {got}")
+            }
+            Error::Axis { axis, ndim } => {
+                write!(f, "axis {axis} does not exist: the array has {ndim} axes")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,88 @@
+//! **softargmax** is softmax with temperature, done properly:
+//! `p_i = exp(x_i/τ) / Σ_j exp(x_j/τ)`.
+//!
+//! τ → 0 gives arg max (a *soft arg max*, hence the name), τ → ∞ the uniform distribution, and both are
+//! values of [`Temperature`]. What is between is right to a couple of units in the last place, at every
+//! temperature and offset, with the same bits on every machine, number of threads and batch.
+//!
+//! ```
+//! use softargmax::{Temperature, log_softmax, softmax};
+//!
+//! let logits = [1.0, 5.0, 7.0, 10.0];
+//! let p = softmax(&logits, "0.1".parse()?)?;
+//! assert_eq!(p, [8.194012623989748e-40, 1.928749847963737e-22, 9.357622968839298e-14, 0.9999999999999064]);
+//!
+//! // exp(10/0.01) overflows; softmax does not.
+//! assert_eq!(softmax(&logits, "0.01".parse()?)?[3], 1.0);
+//! // The loss of a confident row is what is left over, not 0.
+//! assert_eq!(log_softmax(&logits, "0.1".parse()?)?[3], -9.357622988127235e-14);
+//! # Ok::<(), softargmax::Error>(())
+//! ```
+//!
+//! # Where to look
+//!
+//! | for | see |
+//! | --- | --- |
+//! | one row, one line | [`softmax`], [`log_softmax`], [`log_sum_exp`], [`expected_index`] |
+//! | many rows, `[rows, classes]` | [`softmax_rows`], [`softmax_into`], [`softmax_in_place`] and their logarithms |
+//! | entropy, perplexity, moments, arg max | [`statistics`] |
+//! | the temperature that gives a perplexity | [`solve_temperature`] |
+//! | gradients, in logits and in τ | [`softmax_vjp`], [`log_softmax_vjp`], [`log_sum_exp_vjp`] |
+//! | any axis of an array (feature `ndarray`) | `softmax_axis` and its kin |
+//!
+//! Logits are f32, f64, or with the feature `half` (on by default) f16 and bf16. Large batches run on
+//! several threads with the feature `rayon` (on by default), on those of the pool that calls.
+//!
+//! # What a value means
+//!
+//! | input | softmax | log_softmax |
+//! | --- | --- | --- |
+//! | τ = 0 | mass shared equally by the maximal entries | −ln(ties), −∞ elsewhere |
+//! | τ = ∞ | uniform over the entries that are not −∞ | −ln(count), −∞ where masked |
+//! | −∞ entry | exactly 0: a mask | −∞ |
+//! | +∞ entries, τ < ∞ | mass shared equally by them | as τ = 0 |
+//! | a NaN | that row is NaN, no other | NaN |
+//! | every entry −∞ | NaN row: no distribution exists | NaN; log_sum_exp is −∞ |
+//! | no classes | an error; zero rows are fine | |
+//! | finite, any size | never overflows | |
+//!
+//! Temperatures are in units of the logits, entropies and losses in nats.
+
+// Without threads nothing is ever split.
+#![cfg_attr(not(feature = "rayon"), allow(dead_code))]
+
+#[cfg(feature = "ndarray")]
+mod axis;
+mod double;
+mod element;
+mod error;
+mod exp;
+mod gradient;
+mod parallel;
+mod rows;
+mod simd;
+mod softmax;
+mod solve;
+mod statistics;
+mod temperature;
+
+#[cfg(feature = "ndarray")]
+pub use axis::{
+    log_softmax_axis, log_softmax_axis_in_place, log_sum_exp_axis, softmax_axis,
+    softmax_axis_in_place,
+};
+pub use element::Element;
+pub use error::Error;
+pub use gradient::{
+    Gradient, GradientMut, log_softmax_vjp, log_softmax_vjp_into, log_sum_exp_vjp,
+    log_sum_exp_vjp_into, softmax_vjp, softmax_vjp_into,
+};
+pub use rows::{Rows, RowsMut};
+pub use simd::Isa;
+pub use softmax::{
+    log_softmax, log_softmax_in_place, log_softmax_into, log_softmax_rows, log_sum_exp,
+    log_sum_exp_rows, softmax, softmax_in_place, softmax_into, softmax_rows,
+};
+pub use solve::{Solution, Target, solve_temperature, solve_temperature_per_row};
+pub use statistics::{Statistics, expected_index, statistics};
+pub use temperature::{Temperature, Temperatures};

@@ -1,0 +1,248 @@
+//! Instruction sets: one kernel, compiled once for each of them, and the choice between them.
+//!
+//! A kernel is safe Rust over arrays of a fixed number of lanes. Called from a function that
+//! enables AVX2 or AVX-512, and inlined into it, the compiler turns its loops over lanes into the
+//! vectors of that instruction set. The lanes are virtual: their number, and the order of all sums,
+//! is the kernel's own, so that every instruction set computes the same bits; `mul_add` is one
+//! rounding everywhere, in hardware or in the C library.
+//!
+//! A kernel may call another one through the token it was given. Every hot loop is such a kernel
+//! of its own: a function to itself, so that the registers are its own too. (All loops inlined into
+//! one function took 2.6 times as long: constants and accumulators went through the stack.)
+//!
+//! This module holds the only `unsafe` of the project: the calls and the prefetches below.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Work that is compiled once per instruction set.
+///
+/// `run` and everything it calls must be `#[inline(always)]`, closures included: what is not inlined
+/// into the function that enables the features is compiled without them.
+pub(crate) trait Kernel {
+    type Output;
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// An instruction set as a type: a proof that the machine has it, and the way to run kernels with it.
+pub(crate) trait Simd: Copy {
+    fn call<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// Asks for the cache line at `address` to be fetched, to be read soon. A hint: any address will do.
+    #[inline(always)]
+    fn prefetch_read<T>(self, _address: *const T) {}
+
+    /// The same, to be written soon.
+    #[inline(always)]
+    fn prefetch_write<T>(self, _address: *const T) {}
+}
+
+/// An instruction set that this machine has; holding one is the proof.
+///
+/// Results do not depend on it, only speed does.
+///
+/// # Example
+///
+/// ```
+/// use softargmax::Isa;
+///
+/// for isa in Isa::available() {
+///     println!("{isa:?}"); // best first; the last one is always "portable"
+/// }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Isa(Level);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Level {
+    Portable = 1,
+    #[cfg(target_arch = "x86_64")]
+    Avx2 = 2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512 = 3,
+}
+
+/// The level in use as a number; 0 until the first call has looked at the machine.
+static SELECTED: AtomicU8 = AtomicU8::new(0);
+
+impl Isa {
+    /// Every instruction set of this machine that there is a kernel for, best first.
+    pub fn available() -> Vec<Isa> {
+        let mut all = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            if avx2 && avx512 {
+                all.push(Isa(Level::Avx512));
+            }
+            if avx2 {
+                all.push(Isa(Level::Avx2));
+            }
+        }
+        all.push(Isa(Level::Portable));
+        all
+    }
+
+    /// The one in use: the best available, unless [`select`](Isa::select) chose another.
+    pub fn current() -> Isa {
+        let selected = SELECTED.load(Ordering::Relaxed);
+        let known = match selected {
+            0 => None,
+            1 => Some(Isa(Level::Portable)),
+            #[cfg(target_arch = "x86_64")]
+            2 => Some(Isa(Level::Avx2)),
+            #[cfg(target_arch = "x86_64")]
+            _ => Some(Isa(Level::Avx512)),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => None,
+        };
+        known.unwrap_or_else(|| {
+            let best = Isa::available()[0];
+            best.select();
+            best
+        })
+    }
+
+    /// Uses this one in the whole process from now on: for tests and benchmarks. Safe at any
+    /// moment, since the results are the same bits.
+    pub fn select(self) {
+        SELECTED.store(self.0 as u8, Ordering::Relaxed);
+    }
+
+    /// `"avx512"`, `"avx2"` or `"portable"` (which is NEON on aarch64).
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Level::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => "avx512",
+        }
+    }
+}
+
+impl std::fmt::Debug for Isa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Runs a kernel with the instruction set in use.
+pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
+    let isa = Isa::current();
+    match isa.0 {
+        Level::Portable => Portable.call(kernel),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => x86::Avx2::of(isa).call(kernel),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => x86::Avx512::of(isa).call(kernel),
+    }
+}
+
+/// What every machine of the target has: SSE2 on x86-64, NEON on aarch64.
+#[derive(Clone, Copy)]
+struct Portable;
+
+impl Simd for Portable {
+    #[inline(never)]
+    fn call<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch};
+
+    use super::{Isa, Kernel, Level, Simd};
+
+    /// Proof of AVX2 and FMA.
+    #[derive(Clone, Copy)]
+    pub(super) struct Avx2(());
+
+    /// Proof of AVX-512 F, BW, DQ and VL, AVX2 and FMA.
+    #[derive(Clone, Copy)]
+    pub(super) struct Avx512(());
+
+    impl Avx2 {
+        #[inline(always)]
+        pub(super) fn of(isa: Isa) -> Self {
+            assert!(isa.0 == Level::Avx2);
+            Avx2(())
+        }
+    }
+
+    impl Avx512 {
+        #[inline(always)]
+        pub(super) fn of(isa: Isa) -> Self {
+            assert!(isa.0 == Level::Avx512);
+            Avx512(())
+        }
+    }
+
+    impl Simd for Avx2 {
+        // Not inlined: see the top of this file. (On a function with target features, rustc 1.95 takes
+        // the attribute for a wish of each call, and forgets it.)
+        #[inline(never)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn call<K: Kernel>(self, kernel: K) -> K::Output {
+            // SAFETY: `self` was made from an `Isa` of Level::Avx2, which only `Isa::available`
+            // makes, after it found AVX2 and FMA on this machine.
+            unsafe { avx2(self, kernel) }
+        }
+
+        #[inline(always)]
+        fn prefetch_read<T>(self, address: *const T) {
+            prefetch::<_MM_HINT_T0, T>(address);
+        }
+
+        #[inline(always)]
+        fn prefetch_write<T>(self, address: *const T) {
+            prefetch::<_MM_HINT_ET0, T>(address);
+        }
+    }
+
+    impl Simd for Avx512 {
+        // Not inlined: see the top of this file. (On a function with target features, rustc 1.95 takes
+        // the attribute for a wish of each call, and forgets it.)
+        #[inline(never)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn call<K: Kernel>(self, kernel: K) -> K::Output {
+            // SAFETY: `self` was made from an `Isa` of Level::Avx512, which only `Isa::available`
+            // makes, after it found all the features named below on this machine.
+            unsafe { avx512(self, kernel) }
+        }
+
+        #[inline(always)]
+        fn prefetch_read<T>(self, address: *const T) {
+            prefetch::<_MM_HINT_T0, T>(address);
+        }
+
+        #[inline(always)]
+        fn prefetch_write<T>(self, address: *const T) {
+            prefetch::<_MM_HINT_ET0, T>(address);
+        }
+    }
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "the intrinsic takes a pointer")]
+    fn prefetch<const HINT: i32, T>(address: *const T) {
+        // SAFETY: PREFETCHh and PREFETCHW are part of SSE and ignored where unknown; they read nothing
+        // the program can see, and an address that is not mapped is not an error.
+        unsafe { _mm_prefetch::<HINT>(address.cast()) }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    fn avx2<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
+        kernel.run(simd)
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    fn avx512<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
+        kernel.run(simd)
+    }
+}

@@ -1,0 +1,230 @@
+//! Rows of few classes: sixteen of them at a time, one in each lane.
+//!
+//! A row of ten numbers does not fill a vector, and its maximum, shift and sum cost as much as those of
+//! a thousand. Here the lanes are rows and the loop runs over the classes: the same steps as in
+//! `row.rs`, nothing left to add up across lanes.
+//!
+//! ```text
+//! transpose 16 rows · m per lane · n and the floor per lane · weights and their sum, class after class
+//! · weights times 1/S per lane · transpose back
+//! ```
+//!
+//! Which way a row goes depends on its length alone, so its bits do not depend on how many rows there
+//! are: a group that is not full is filled up with zeros. Rows that are not ordinary (NaN, infinities,
+//! a shift beyond 2^16, an extreme τ) go to `row.rs` one by one.
+
+use crate::double::Double;
+use crate::element::Real;
+use crate::exp::{Shift, weight};
+use crate::simd::{Kernel, Simd};
+use crate::softmax::Temperings;
+use crate::softmax::plan::Tempering;
+use crate::softmax::row::{self, LANES, Space};
+
+/// Rows up to this long are done here.
+pub(crate) const FEW: usize = 32;
+
+/// How many rows of a type that must be converted are taken together.
+pub(crate) const BATCH: usize = 64;
+
+/// One class of sixteen rows.
+type Column<R> = [R; LANES];
+
+/// Softmax of all rows of `out`, read from `rows` or in place; the first has the temperature of `first`.
+pub(crate) fn softmax<S: Simd, R: Real>(
+    simd: S,
+    rows: Option<&[R]>,
+    out: &mut [R],
+    classes: usize,
+    temperings: &Temperings<R>,
+    first: usize,
+    space: &mut Space<R>,
+) {
+    let mut columns = [[R::ZERO; LANES]; FEW];
+    let columns = &mut columns[..classes];
+    let mut lanes = PerRow::new();
+    for (group, out) in out.chunks_mut(LANES * classes).enumerate() {
+        let start = group * LANES * classes;
+        let first = first + group * LANES;
+        let rows = rows.map(|rows| &rows[start..start + out.len()]);
+        transpose_in(rows.unwrap_or(out), columns);
+        for i in 0..out.len() / classes {
+            lanes.temper(i, &temperings.of_row(first + i));
+        }
+        simd.call(Peaks { columns, lanes: &mut lanes });
+        simd.call(Plans { lanes: &mut lanes });
+        simd.call(Weigh { columns, lanes: &mut lanes });
+        simd.call(Divide { columns, lanes: &mut lanes });
+        for i in 0..out.len() / classes {
+            let span = i * classes..(i + 1) * classes;
+            if lanes.ordinary[i] != R::NO_BITS {
+                for (to, column) in out[span].iter_mut().zip(&*columns) {
+                    *to = column[i];
+                }
+            } else {
+                let row = rows.map(|rows| &rows[span.clone()]);
+                let tempering = temperings.of_row(first + i);
+                row::softmax(simd, row, &mut out[span], &tempering, space, 0);
+            }
+        }
+    }
+}
+
+/// Entry j of row i to column j, lane i. Lanes beyond the rows keep what they had, which is harmless.
+#[inline(always)]
+fn transpose_in<R: Real>(rows: &[R], columns: &mut [Column<R>]) {
+    for (i, row) in rows.chunks_exact(columns.len()).enumerate() {
+        for (&entry, column) in row.iter().zip(&mut *columns) {
+            column[i] = entry;
+        }
+    }
+}
+
+/// What there is of each row.
+struct PerRow<R: Real> {
+    c: [f64; LANES],
+    factor: Column<R>,
+    factor_low: Column<R>,
+    max: Column<R>,
+    round: Column<R>,
+    floor: Column<R>,
+    /// All bits for a row that is done here, none for one that is not.
+    ordinary: [R::Bits; LANES],
+    total: [f64; LANES],
+    correction: [f64; LANES],
+}
+
+impl<R: Real> PerRow<R> {
+    fn new() -> Self {
+        let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
+        PerRow {
+            c: zeros,
+            factor: zero,
+            factor_low: zero,
+            max: zero,
+            round: zero,
+            floor: zero,
+            ordinary: [R::NO_BITS; LANES],
+            total: zeros,
+            correction: zeros,
+        }
+    }
+
+    #[inline(always)]
+    fn temper(&mut self, i: usize, tempering: &Tempering<R>) {
+        match tempering {
+            Tempering::Finite(base) if base.exponent() == 0 => {
+                (self.c[i], self.factor[i], self.factor_low[i]) = base.factors();
+            }
+            // A product that is no number marks the row as not ordinary.
+            _ => self.c[i] = f64::NAN,
+        }
+    }
+}
+
+/// The maximum of each row; NaN where the row holds one.
+struct Peaks<'a, R: Real> {
+    columns: &'a [Column<R>],
+    lanes: &'a mut PerRow<R>,
+}
+
+impl<R: Real> Kernel for Peaks<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    #[expect(clippy::eq_op, reason = "a NaN is what differs from itself")]
+    fn run<S: Simd>(self, _: S) {
+        let mut max = [R::NEG_INFINITY; LANES];
+        for column in self.columns {
+            let mut larger = max;
+            for i in 0..LANES {
+                // A NaN on either side fails the comparison: it enters, and stays.
+                let keep = (max[i] >= column[i]) | (max[i] != max[i]);
+                larger[i] = if keep { max[i] } else { column[i] };
+            }
+            max = larger;
+        }
+        self.lanes.max = max;
+    }
+}
+
+/// The shift and the floor of each row.
+struct Plans<'a, R: Real> {
+    lanes: &'a mut PerRow<R>,
+}
+
+impl<R: Real> Kernel for Plans<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        /// 1.5 · 2^52: adding and taking it away rounds to an integer, ties to even.
+        const ROUND: f64 = 6755399441055744.0;
+        let lanes = self.lanes;
+        for i in 0..LANES {
+            let product = lanes.max[i].to_f64() * lanes.c[i];
+            let n = (product + ROUND) - ROUND;
+            lanes.round[i] = R::of_f64(R::ROUND + f64::from(R::BIAS) - n);
+            lanes.floor[i] = R::of_f64((n - R::DEPTH) / lanes.c[i]);
+            lanes.ordinary[i] = R::bits_if(product.abs() < 65536.0);
+        }
+    }
+}
+
+/// The weights, in place, and their sums.
+struct Weigh<'a, R: Real> {
+    columns: &'a mut [Column<R>],
+    lanes: &'a mut PerRow<R>,
+}
+
+impl<R: Real> Kernel for Weigh<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let PerRow { factor, factor_low, round, floor, .. } = *self.lanes;
+        for column in &mut *self.columns {
+            let mut weights = *column;
+            for i in 0..LANES {
+                let shift = Shift {
+                    factor: factor[i],
+                    factor_low: factor_low[i],
+                    round: round[i],
+                    floor: floor[i],
+                };
+                weights[i] = weight(column[i], &shift);
+            }
+            *column = weights;
+        }
+        self.lanes.total = [0.0; LANES];
+        self.lanes.correction = [0.0; LANES];
+        R::accumulate(self.columns, &mut self.lanes.total, &mut self.lanes.correction);
+    }
+}
+
+/// Weights to probabilities.
+struct Divide<'a, R: Real> {
+    columns: &'a mut [Column<R>],
+    lanes: &'a mut PerRow<R>,
+}
+
+impl<R: Real> Kernel for Divide<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let lanes = self.lanes;
+        let (mut high, mut low) = ([R::ZERO; LANES], [R::ZERO; LANES]);
+        for i in 0..LANES {
+            let sum = Double { hi: lanes.total[i], lo: lanes.correction[i] };
+            (high[i], low[i]) = row::inverse(sum);
+        }
+        for column in self.columns {
+            let mut p = *column;
+            for i in 0..LANES {
+                p[i] = column[i].mul_add(high[i], column[i] * low[i]);
+            }
+            *column = p;
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Logarithms of a row: log-probabilities and log Z.
+//!
+//! ```text
+//! L        = ln Σ exp((x_j − m)/τ)            from the count of maxima and the sum of the rest
+//! log p_i  = (x_i − m)/τ − L                  two numbers of the same sign: nothing cancels
+//! log Z    = m/τ + L                          may cancel; L and m/τ are kept to 31 digits for it
+//! ```
+//!
+//! f32 rows take their logarithms in f64, f64 rows in double-double; one rounding ends both.
+
+use crate::double::{Double, frexp, ldexp, power_of_two, two_sum};
+use crate::element::Real;
+use crate::simd::{Kernel, Simd};
+use crate::softmax::plan::{Base2, Plan, Tempering};
+use crate::softmax::row::{Peak, Space, find_peak, rest, share};
+
+/// (x − m)/τ − L for the entries of one row.
+#[derive(Clone, Copy)]
+struct LogPlan {
+    /// Brings a row that reaches beyond 2^900 down, so that x − m does not overflow.
+    down: f64,
+    max: f64,
+    /// 1/τ · 2^−k / down, and 2^k.
+    inverse: Double,
+    power: f64,
+    log_normaliser: Double,
+}
+
+impl LogPlan {
+    fn new<R: Real>(max: R, base: &Base2<R>, log_normaliser: Double) -> Self {
+        let max = max.to_f64();
+        let down = if max.abs() >= power_of_two(900) { 0.25 } else { 1.0 };
+        let half = base.inverse_exponent / 2 - 2;
+        LogPlan {
+            down,
+            max: max * down,
+            // Two bits of room, so that the largest distance times this does not overflow.
+            inverse: base.inverse.ldexp(half),
+            power: ldexp(1.0 / down, base.inverse_exponent - half),
+            log_normaliser,
+        }
+    }
+
+    #[inline(always)]
+    fn of<R: Real>(&self, x: R) -> R {
+        let x = x.to_f64();
+        R::of_f64(if R::IN_DOUBLE { self.in_double(x) } else { self.in_f64(x) })
+    }
+
+    #[inline(always)]
+    fn in_f64(&self, x: f64) -> f64 {
+        (x - self.max) * self.inverse.hi * self.power - self.log_normaliser.hi
+    }
+
+    #[inline(always)]
+    fn in_double(&self, x: f64) -> f64 {
+        let x = x * self.down;
+        let distance = x - self.max;
+        let distance_low = (x - distance) - self.max;
+        let scaled = distance * self.inverse.hi;
+        let scaled_low = distance.mul_add(self.inverse.hi, -scaled)
+            + distance_low.mul_add(self.inverse.hi, distance * self.inverse.lo);
+        let (log, lost) = two_sum(scaled * self.power, -self.log_normaliser.hi);
+        let low = lost + (scaled_low * self.power - self.log_normaliser.lo);
+        // An entry of −∞, or a result beyond f64: the low parts are NaN and the high part is right.
+        // Adding 0 makes a zero positive, whatever the rounding was.
+        if log.is_finite() { log + low + 0.0 } else { log }
+    }
+}
+
+/// The last sweep: logits to log-probabilities.
+struct MapLog<'a, R> {
+    row: Option<&'a [R]>,
+    out: &'a mut [R],
+    plan: &'a LogPlan,
+}
+
+impl<R: Real> Kernel for MapLog<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let plan = *self.plan;
+        match self.row {
+            Some(row) => {
+                for (out, &x) in self.out.iter_mut().zip(row) {
+                    *out = plan.of(x);
+                }
+            }
+            None => {
+                for x in self.out {
+                    *x = plan.of(*x);
+                }
+            }
+        }
+    }
+}
+
+/// Log-softmax of a row into `out`, which holds the row itself where `row` is `None`.
+#[inline(always)]
+pub(crate) fn log_softmax<S: Simd, R: Real>(
+    simd: S,
+    row: Option<&[R]>,
+    out: &mut [R],
+    tempering: &Tempering<R>,
+    space: &mut Space<R>,
+) {
+    let peak = find_peak(simd, row.unwrap_or(out));
+    match (peak, tempering) {
+        (Peak::None { .. }, _) => out.fill(R::NAN),
+        (Peak::Finite(max), Tempering::Finite(base)) => {
+            let plan = Plan::new(max, base);
+            let (maxima, rest) = rest(simd, row.unwrap_or(out), &plan, space);
+            let plan = LogPlan::new(max, base, plan.log_normaliser(maxima, rest));
+            simd.call(MapLog { row, out, plan: &plan });
+        }
+        _ => {
+            if let Some(row) = row {
+                out.copy_from_slice(row);
+            }
+            let shared = share(out, matches!(tempering, Tempering::Uniform));
+            let log = R::of_f64(0.0 - crate::exp::ln_sum(shared.count, Double::ZERO).hi);
+            out.iter_mut().for_each(|x| *x = if shared.has(*x) { log } else { R::NEG_INFINITY });
+        }
+    }
+}
+
+/// log Z = ln Σ exp(x_i/τ) of a row.
+#[inline(always)]
+pub(crate) fn log_sum_exp<S: Simd, R: Real>(
+    simd: S,
+    row: &[R],
+    tempering: &Tempering<R>,
+    space: &mut Space<R>,
+) -> f64 {
+    match (find_peak(simd, row), tempering) {
+        (Peak::None { nan: true }, _) => f64::NAN,
+        (Peak::None { nan: false }, _) => f64::NEG_INFINITY,
+        (Peak::Infinite, Tempering::ArgMax | Tempering::Finite(_)) => f64::INFINITY,
+        (Peak::Finite(max), Tempering::Finite(base)) => {
+            let plan = Plan::new(max, base);
+            let (maxima, rest) = rest(simd, row, &plan, space);
+            log_partition(max.to_f64(), base, plan.log_normaliser(maxima, rest))
+        }
+        (Peak::Finite(max), Tempering::ArgMax) if max != R::ZERO => max.to_f64() * f64::INFINITY,
+        (_, tempering) => {
+            let count = share(row, matches!(tempering, Tempering::Uniform)).count;
+            crate::exp::ln_sum(count, Double::ZERO).hi
+        }
+    }
+}
+
+/// m/τ + L.
+pub(crate) fn log_partition<R: Real>(max: f64, base: &Base2<R>, log_normaliser: Double) -> f64 {
+    if max == 0.0 {
+        return log_normaliser.hi;
+    }
+    let (mantissa, exponent) = frexp(max);
+    let tempered =
+        base.inverse.times(Double::from(mantissa)).ldexp(exponent + base.inverse_exponent);
+    if tempered.hi.is_finite() { tempered.plus(log_normaliser).hi } else { tempered.hi }
+}

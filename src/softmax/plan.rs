@@ -1,0 +1,170 @@
+//! A temperature and a row's maximum, made into what the kernels take: factor, shift, floor.
+//!
+//! ```text
+//! c = log2(e)/τ = (c_hi + c_lo) · 2^q          q = 0 unless c would leave the range of the type
+//! n = rint(m·c)                                the row's shift; 0 where |m·c| ≥ 2^16
+//! stage: x → (x − m)·2^q or x·2^q              only in the cases of `row.rs`, departures 1 and 2
+//! ```
+
+use crate::double::{Double, ldexp, power_of_two};
+use crate::element::Real;
+use crate::exp::{Shift, exp2_reduced, ln_sum};
+use crate::temperature::Temperature;
+
+/// How many numbers are staged at a time: 4 or 8 KiB, a small part of the first-level cache.
+pub(crate) const BLOCK: usize = 1024;
+/// A temperature in the form the kernels of a type take it; made once per call.
+#[derive(Clone, Copy)]
+pub(crate) enum Tempering<R> {
+    /// τ = 0.
+    ArgMax,
+    /// τ = ∞.
+    Uniform,
+    /// Anything between.
+    Finite(Base2<R>),
+}
+
+/// log2(e)/τ = (c.hi + c.lo) · 2^`exponent`.
+#[derive(Clone, Copy)]
+pub(crate) struct Base2<R> {
+    c: Double,
+    exponent: i32,
+    factor: R,
+    factor_low: R,
+    /// 1/τ = inverse · 2^`inverse_exponent`.
+    pub(crate) inverse: Double,
+    pub(crate) inverse_exponent: i32,
+}
+
+impl<R: Real> Tempering<R> {
+    pub(crate) fn new(tau: Temperature) -> Self {
+        if tau.is_zero() {
+            return Tempering::ArgMax;
+        }
+        if tau.is_infinite() {
+            return Tempering::Uniform;
+        }
+        let (inverse, inverse_exponent) = tau.inverse();
+        let c = Double::LOG2_E.times(inverse);
+        let (c, exponent) = if inverse_exponent.abs() <= R::REACH {
+            (c.ldexp(inverse_exponent), 0)
+        } else {
+            (c, inverse_exponent)
+        };
+        let factor = R::of_f64(c.hi);
+        let factor_low = R::of_f64((c.hi - factor.to_f64()) + c.lo);
+        Tempering::Finite(Base2 { c, exponent, factor, factor_low, inverse, inverse_exponent })
+    }
+}
+
+impl<R> Base2<R> {
+    /// q: rows are staged as x · 2^q at this temperature.
+    pub(crate) fn exponent(&self) -> i32 {
+        self.exponent
+    }
+}
+
+impl<R: Copy> Base2<R> {
+    /// log2(e)/τ · 2^-q as f64, and in two parts of the type.
+    #[inline(always)]
+    pub(crate) fn factors(&self) -> (f64, R, R) {
+        (self.c.hi, self.factor, self.factor_low)
+    }
+}
+
+/// How a row of finite maximum is computed at a temperature.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan<R> {
+    pub(crate) shift: Shift<R>,
+    /// The largest entry, as staged.
+    pub(crate) max: R,
+    /// The exponent of its weight, m·c − n.
+    max_exponent: f64,
+    stage: Option<Stage<R>>,
+}
+
+/// x → (x − origin) · 2^a · 2^b, a row's way into the range of the kernel.
+#[derive(Clone, Copy)]
+struct Stage<R> {
+    origin: R,
+    scale: [f64; 2],
+}
+
+impl<R: Real> Stage<R> {
+    #[inline(always)]
+    fn of(&self, x: R) -> R {
+        R::of_f64((x - self.origin).to_f64() * self.scale[0] * self.scale[1])
+    }
+}
+
+impl<R: Real> Plan<R> {
+    #[inline(always)]
+    pub(crate) fn new(max: R, base: &Base2<R>) -> Self {
+        // Scaled before it is multiplied: the largest f64 times c overflows.
+        let scaled = match base.exponent {
+            0 => max.to_f64(),
+            exponent => ldexp(max.to_f64(), exponent),
+        };
+        let product = scaled * base.c.hi;
+        let near = product.abs() < 65536.0;
+        let n = if near { product.round_ties_even() } else { 0.0 };
+        let stage = if near && base.exponent == 0 {
+            None
+        } else {
+            let half = base.exponent / 2;
+            let scale = [power_of_two(half), power_of_two(base.exponent - half)];
+            Some(Stage { origin: if near { R::ZERO } else { max }, scale })
+        };
+        let max = stage.map_or(max, |stage| stage.of(max));
+        let r = max.to_f64().mul_add(base.c.hi, -n);
+        let r = max.to_f64().mul_add(base.c.lo, r);
+        Plan {
+            shift: Shift {
+                factor: base.factor,
+                factor_low: base.factor_low,
+                round: R::of_f64(R::ROUND + f64::from(R::BIAS) - n),
+                floor: R::of_f64((n - R::DEPTH) / base.c.hi),
+            },
+            max,
+            max_exponent: r,
+            stage,
+        }
+    }
+
+    /// A block as the kernel wants it: itself, or staged in `space`.
+    #[inline(always)]
+    pub(crate) fn staged<'a>(&self, block: &'a [R], space: &'a mut Vec<R>) -> &'a [R] {
+        if self.stage.is_none() { block } else { self.copied(block, space) }
+    }
+
+    /// The same, but always in `space`: for a row that is about to be overwritten.
+    #[inline(always)]
+    pub(crate) fn copied<'a>(&self, block: &[R], space: &'a mut Vec<R>) -> &'a [R] {
+        space.resize(BLOCK, R::ZERO);
+        let space = &mut space[..block.len()];
+        match &self.stage {
+            None => space.copy_from_slice(block),
+            Some(stage) => {
+                for (to, &from) in space.iter_mut().zip(block) {
+                    *to = stage.of(from);
+                }
+            }
+        }
+        space
+    }
+
+    /// The largest weight, 2^(m·c − n), without the bias.
+    #[inline(always)]
+    pub(crate) fn max_weight(&self) -> f64 {
+        exp2_reduced(self.max_exponent)
+    }
+
+    /// ln of the normaliser Σ exp((x_i − m)/τ), from the count of maxima and the sum of the rest.
+    #[inline(always)]
+    pub(crate) fn log_normaliser(&self, maxima: f64, rest: Double) -> Double {
+        // The bias goes last: the quotient of a small rest is not subnormal before.
+        let ratio = rest.over(Double::from(self.max_weight()));
+        let bias = power_of_two(-R::BIAS);
+        ln_sum(maxima, Double { hi: ratio.hi * bias, lo: ratio.lo * bias })
+    }
+}

@@ -1,0 +1,376 @@
+//! One row: its maximum, its shift, its weights and their sum. All other files build on these.
+//!
+//! ```text
+//! m  = max x                                  one sweep, which also looks for NaN
+//! n  = rint(m·c),  c = log2(e)/τ              the row's shift, an integer
+//! w  = 2^(x·c − n)                            one sweep, parked in the output
+//! S  = Σ w                                    in the same sweep
+//! p  = w / S                                  one sweep
+//! ```
+//!
+//! Departures, and why:
+//!
+//! 1. Where |m·c| ≥ 2^16 the product has too few bits left for its fraction, and n is 0 after the row
+//!    was *staged* as x − m. That subtraction is exact for every x with a weight (Sterbenz), and the
+//!    others round to −∞ at worst.
+//! 2. Where c itself would leave the range of the type (τ below 1e-22 in f32), rows are staged as
+//!    x·2^q and c as c·2^-q. Both are exact, so softmax(x·2^k, τ·2^k) has the same bits.
+//! 3. The sum runs in 16 virtual lanes of f64 (with a correction when the weights are f64): the order is
+//!    the same on every machine, and what it rounds away cannot be seen in the result.
+//! 4. Reductions that need log Z leave the maxima out and count them: Z = count·w(m) + rest, so that
+//!    ln Z keeps what a confident row leaves over.
+
+use crate::double::Double;
+use crate::element::Real;
+use crate::exp::{Shift, weight};
+use crate::simd::{Kernel, Simd};
+use crate::softmax::plan::{BLOCK, Plan, Tempering};
+
+/// Virtual lanes of every kernel, whatever the machine's vectors: two of AVX2, one of AVX-512 in f32.
+/// Sixteen keep two independent chains in flight and the accumulators in registers.
+pub(crate) const LANES: usize = 16;
+
+/// What the first sweep finds.
+pub(crate) enum Peak<R> {
+    /// A NaN somewhere, or nothing but −∞: the row has no distribution.
+    None { nan: bool },
+    /// +∞ somewhere.
+    Infinite,
+    /// The largest entry.
+    Finite(R),
+}
+
+const WIDE: usize = 2 * LANES;
+
+/// The largest number and the NaN bits seen so far, lane by lane.
+struct Peaks<R: Real> {
+    best: [R; WIDE],
+    nan: [R::Bits; WIDE],
+}
+
+/// The first sweep.
+struct Raise<'a, R: Real> {
+    chunks: &'a [[R; WIDE]],
+    peaks: &'a mut Peaks<R>,
+}
+
+impl<R: Real> Kernel for Raise<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Peaks { mut best, mut nan } = *self.peaks;
+        for chunk in self.chunks {
+            // New arrays: assigned in place, the maximum becomes a masked store.
+            let (mut larger, mut seen) = (best, nan);
+            for i in 0..WIDE {
+                larger[i] = if chunk[i] > best[i] { chunk[i] } else { best[i] };
+                seen[i] = nan[i] | chunk[i].nan_bits();
+            }
+            (best, nan) = (larger, seen);
+        }
+        *self.peaks = Peaks { best, nan };
+    }
+}
+
+/// The maximum of a row and whether it holds a NaN, in one sweep.
+#[inline(always)]
+pub(crate) fn find_peak<S: Simd, R: Real>(simd: S, row: &[R]) -> Peak<R> {
+    let mut peaks = Peaks { best: [R::NEG_INFINITY; WIDE], nan: [R::NO_BITS; WIDE] };
+    let (chunks, tail) = row.as_chunks::<WIDE>();
+    simd.call(Raise { chunks, peaks: &mut peaks });
+    if !tail.is_empty() {
+        let mut last = [R::NEG_INFINITY; WIDE];
+        last[..tail.len()].copy_from_slice(tail);
+        simd.call(Raise { chunks: &[last], peaks: &mut peaks });
+    }
+    let Peaks { mut best, mut nan } = peaks;
+    let mut width = WIDE;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            best[i] = if best[i + width] > best[i] { best[i + width] } else { best[i] };
+            nan[i] = nan[i] | nan[i + width];
+        }
+    }
+    let (max, nan) = (best[0], nan[0] != R::NO_BITS);
+    if nan || max == R::NEG_INFINITY {
+        Peak::None { nan }
+    } else if max == -R::NEG_INFINITY {
+        Peak::Infinite
+    } else {
+        Peak::Finite(max)
+    }
+}
+
+/// A sum over the virtual lanes.
+pub(crate) struct Lanes {
+    total: [f64; LANES],
+    correction: [f64; LANES],
+}
+
+impl Lanes {
+    pub(crate) const ZERO: Self = Lanes { total: [0.0; LANES], correction: [0.0; LANES] };
+
+    /// The lanes added up, halving their number each time.
+    #[inline(always)]
+    pub(crate) fn sum<R: Real>(mut self) -> Double {
+        let mut width = LANES;
+        while width > 1 {
+            width /= 2;
+            for i in 0..width {
+                let left = (self.total[i], self.correction[i]);
+                let right = (self.total[i + width], self.correction[i + width]);
+                (self.total[i], self.correction[i]) = R::join(left, right);
+            }
+        }
+        Double { hi: self.total[0], lo: self.correction[0] }
+    }
+}
+
+/// The second sweep: writes the weights of a staged block to `out`.
+struct Park<'a, R> {
+    block: &'a [R],
+    out: &'a mut [R],
+    shift: &'a Shift<R>,
+    /// How many numbers further on to fetch from memory meanwhile: the next row, or 0.
+    ahead: usize,
+}
+
+impl<R: Real> Kernel for Park<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Park { block, out, shift, ahead } = self;
+        let shift = *shift;
+        let (chunks, tail) = block.as_chunks::<LANES>();
+        let (outs, out_tail) = out.as_chunks_mut::<LANES>();
+        for (chunk, out) in chunks.iter().zip(outs) {
+            simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
+            simd.prefetch_write(out.as_ptr().wrapping_add(ahead));
+            let mut weights = [R::ZERO; LANES];
+            for i in 0..LANES {
+                weights[i] = weight(chunk[i], &shift);
+            }
+            *out = weights;
+        }
+        if !tail.is_empty() {
+            let mut last = [R::NEG_INFINITY; LANES];
+            last[..tail.len()].copy_from_slice(tail);
+            for entry in &mut last {
+                *entry = weight(*entry, &shift);
+            }
+            out_tail.copy_from_slice(&last[..tail.len()]);
+        }
+    }
+}
+
+/// Adds the weights of a block to the lanes of a row. A sweep of its own over what is in the
+/// first-level cache: a sum in the sweep above would have to be in the type of the weights, where a
+/// few large ones cost it its last bits, or make that sweep slower than the two are.
+struct AddUp<'a, R> {
+    weights: &'a [R],
+    lanes: &'a mut Lanes,
+}
+
+impl<R: Real> Kernel for AddUp<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Lanes { total, correction } = self.lanes;
+        let (chunks, tail) = self.weights.as_chunks::<LANES>();
+        R::accumulate(chunks, total, correction);
+        if !tail.is_empty() {
+            let mut last = [[R::ZERO; LANES]];
+            last[0][..tail.len()].copy_from_slice(tail);
+            R::accumulate(&last, total, correction);
+        }
+    }
+}
+
+/// The third sweep: weights to probabilities, by the two parts of 1/S.
+struct Normalise<'a, R> {
+    out: &'a mut [R],
+    high: R,
+    low: R,
+}
+
+impl<R: Real> Kernel for Normalise<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Normalise { out, high, low } = self;
+        for weight in out {
+            *weight = weight.mul_add(high, *weight * low);
+        }
+    }
+}
+
+/// The second sweep of a reduction: the weights of a staged block, those of the maximum left out and
+/// counted instead.
+struct Rest<'a, R> {
+    block: &'a [R],
+    out: &'a mut [R],
+    plan: &'a Plan<R>,
+    /// How often each lane has met the maximum.
+    maxima: &'a mut [R; LANES],
+}
+
+impl<R: Real> Kernel for Rest<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Rest { block, out, plan, maxima } = self;
+        let (shift, max) = (plan.shift, plan.max);
+        let (chunks, tail) = block.as_chunks::<LANES>();
+        let (outs, out_tail) = out.as_chunks_mut::<LANES>();
+        let mut count = *maxima;
+        for (chunk, out) in chunks.iter().zip(outs) {
+            (*out, count) = rest_of_chunk(chunk, count, &shift, max);
+        }
+        if !tail.is_empty() {
+            let mut last = [R::NEG_INFINITY; LANES];
+            last[..tail.len()].copy_from_slice(tail);
+            (last, count) = rest_of_chunk(&last, count, &shift, max);
+            out_tail.copy_from_slice(&last[..tail.len()]);
+        }
+        *maxima = count;
+    }
+}
+
+#[inline(always)]
+fn rest_of_chunk<R: Real>(
+    chunk: &[R; LANES],
+    count: [R; LANES],
+    shift: &Shift<R>,
+    max: R,
+) -> ([R; LANES], [R; LANES]) {
+    let (mut weights, mut counted) = ([R::ZERO; LANES], count);
+    for i in 0..LANES {
+        let x = chunk[i];
+        let w = weight(x, shift);
+        // Not by arithmetic: what weighs nothing adds exactly 0, also to a rest of 0.
+        weights[i] = if (x > shift.floor) & (x < max) { w } else { R::ZERO };
+        counted[i] = count[i] + if x < max { R::ZERO } else { R::ONE };
+    }
+    (weights, counted)
+}
+
+/// The count of maxima of a row, and the sum of the weights of all other entries.
+#[inline(always)]
+pub(crate) fn rest<S: Simd, R: Real>(
+    simd: S,
+    row: &[R],
+    plan: &Plan<R>,
+    space: &mut Space<R>,
+) -> (f64, Double) {
+    let Space { staged, weights } = space;
+    weights.resize(BLOCK, R::ZERO);
+    let mut lanes = Lanes::ZERO;
+    let mut total = 0.0;
+    for block in row.chunks(BLOCK) {
+        let block = plan.staged(block, staged);
+        let out = &mut weights[..block.len()];
+        let mut maxima = [R::ZERO; LANES];
+        simd.call(Rest { block, out, plan, maxima: &mut maxima });
+        simd.call(AddUp { weights: &weights[..block.len()], lanes: &mut lanes });
+        total += maxima.iter().map(|count| count.to_f64()).sum::<f64>();
+    }
+    (total, lanes.sum::<R>())
+}
+
+/// Blocks on their way: those of a row that must be staged, and weights that nobody asked for. Empty
+/// until needed.
+pub(crate) struct Space<R> {
+    staged: Vec<R>,
+    weights: Vec<R>,
+}
+
+impl<R> Space<R> {
+    pub(crate) fn new() -> Self {
+        Space { staged: Vec::new(), weights: Vec::new() }
+    }
+}
+
+/// Softmax of a row into `out`, which holds the row itself where `row` is `None`.
+#[inline(always)]
+pub(crate) fn softmax<S: Simd, R: Real>(
+    simd: S,
+    row: Option<&[R]>,
+    out: &mut [R],
+    tempering: &Tempering<R>,
+    space: &mut Space<R>,
+    ahead: usize,
+) {
+    let base = match (find_peak(simd, row.unwrap_or(out)), tempering) {
+        (Peak::None { .. }, _) => return out.fill(R::NAN),
+        (Peak::Finite(max), Tempering::Finite(base)) => Some((max, base)),
+        _ => None,
+    };
+    let Some((max, base)) = base else {
+        if let Some(row) = row {
+            out.copy_from_slice(row);
+        }
+        let shared = share(out, matches!(tempering, Tempering::Uniform));
+        let mass = R::of_f64(1.0 / shared.count);
+        return out.iter_mut().for_each(|x| *x = if shared.has(*x) { mass } else { R::ZERO });
+    };
+    let plan = Plan::new(max, base);
+    let mut lanes = Lanes::ZERO;
+    for start in (0..out.len()).step_by(BLOCK) {
+        let end = out.len().min(start + BLOCK);
+        let out = &mut out[start..end];
+        let block = match row {
+            Some(row) => plan.staged(&row[start..end], &mut space.staged),
+            None => plan.copied(out, &mut space.staged),
+        };
+        simd.call(Park { block, out, shift: &plan.shift, ahead });
+        simd.call(AddUp { weights: out, lanes: &mut lanes });
+    }
+    normalise(simd, out, lanes.sum::<R>());
+}
+
+/// 1/sum in two parts of the type: the quotient is rounded once, where it is used.
+#[inline(always)]
+pub(crate) fn inverse<R: Real>(sum: Double) -> (R, R) {
+    let inverse = 1.0 / sum.hi;
+    let remainder = (f64::mul_add(-sum.hi, inverse, 1.0) - sum.lo * inverse) * inverse;
+    let high = R::of_f64(inverse);
+    (high, R::of_f64((inverse - high.to_f64()) + remainder))
+}
+
+/// The third sweep.
+#[inline(always)]
+fn normalise<S: Simd, R: Real>(simd: S, out: &mut [R], sum: Double) {
+    let (high, low) = inverse(sum);
+    simd.call(Normalise { out, high, low });
+}
+
+/// Which entries share the mass in a limit, and how many they are.
+pub(crate) struct Shared<R> {
+    from: R,
+    pub(crate) count: f64,
+}
+
+impl<R: Real> Shared<R> {
+    #[inline(always)]
+    pub(crate) fn has(&self, x: R) -> bool {
+        x >= self.from && x != R::NEG_INFINITY
+    }
+}
+
+/// The maximal entries, or all that are not −∞ when `uniform`.
+pub(crate) fn share<R: Real>(row: &[R], uniform: bool) -> Shared<R> {
+    let from = if uniform {
+        R::NEG_INFINITY
+    } else {
+        row.iter().fold(R::NEG_INFINITY, |m, &x| if x > m { x } else { m })
+    };
+    let mut shared = Shared { from, count: 0.0 };
+    shared.count = row.iter().filter(|&&x| shared.has(x)).count() as f64;
+    shared
+}

@@ -1,0 +1,501 @@
+//! What a distribution looks like, without writing it: log Z, moments, entropy, the maximum.
+//!
+//! ```text
+//! m = max x                                    one sweep
+//! per block of 1024, in f64, from one reading of the row:
+//!     w_i = exp((x_i − m)/τ),  d_i = x_i − m, in units of a power of two
+//!     Σ w_i (maxima apart)  Σ w_i d_i  Σ w_i i     then, while the block is cached, about its own mean
+//!     Σ w_i (d_i − μ)²      Σ w_i (d_i − μ)³
+//! blocks are put together about the row's μ    nothing is squared before its mean is gone
+//! H = L − E[d]/τ,  L = ln Σ w                  two numbers of one sign: a confident row keeps its digits
+//! ```
+
+use crate::double::{Double, frexp, ldexp, power_of_two, two_sum};
+use crate::element::{Element, private::Element as _};
+use crate::error::Error;
+use crate::exp::{exp_double, ln_sum, weight};
+use crate::parallel::{self, Job};
+use crate::rows::Rows;
+use crate::simd::{Kernel, Simd};
+use crate::softmax::log::log_partition;
+use crate::softmax::plan::{BLOCK, Base2, Plan, Tempering};
+use crate::softmax::row::{LANES, Peak, Shared, find_peak, share};
+use crate::softmax::{Temperings, in_real};
+use crate::temperature::{Temperature, Temperatures};
+
+/// What [`statistics`] tells about one row; logarithms in nats, moments in units of the logits.
+///
+/// With p = softmax(x/τ). Entries of −∞ have p = 0 and count for nothing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Statistics {
+    /// log Z = ln Σ exp(x_i/τ).
+    pub log_sum_exp: f64,
+    /// `E[x] = Σ p_i x_i`.
+    pub mean: f64,
+    /// `Var[x] = Σ p_i (x_i − E[x])²`, which is `dE[x]/dβ`, where β = 1/τ.
+    pub variance: f64,
+    /// `Σ p_i (x_i − E[x])³`.
+    pub third_moment: f64,
+    /// H = −Σ p_i ln p_i.
+    pub entropy: f64,
+    /// exp(H): how many equally likely classes would be as uncertain.
+    pub perplexity: f64,
+    /// max p_i.
+    pub max_probability: f64,
+    /// The first index of the largest logit; `None` where the row has no distribution.
+    pub arg_max: Option<usize>,
+    /// Σ p_i · i, i from 0.
+    pub expected_index: f64,
+}
+
+impl Statistics {
+    const NONE: Statistics = Statistics {
+        log_sum_exp: f64::NAN,
+        mean: f64::NAN,
+        variance: f64::NAN,
+        third_moment: f64::NAN,
+        entropy: f64::NAN,
+        perplexity: f64::NAN,
+        max_probability: f64::NAN,
+        arg_max: None,
+        expected_index: f64::NAN,
+    };
+}
+
+/// log Z, moments of the logits, entropy, perplexity, maximum and expected index of every row under
+/// `p_i = exp(x_i/τ) / Σ_j exp(x_j/τ)`, in one pass and without storing p.
+///
+/// # Shapes
+/// `[rows, classes]` to `[rows]`; `tau` is one [`Temperature`], or a slice of one per row.
+///
+/// # Accuracy
+/// Everything is computed in f64, whatever the type of the logits; the bounds are in
+/// docs/accuracy.md. Entropy and variance keep their relative accuracy in confident rows, and the
+/// moments under a common offset of the logits as far as the logits themselves have the digits. The
+/// third moment may cancel, and is accurate relative to `Σ p_i |x_i − E[x]|³`. The same bits everywhere.
+///
+/// # Special values
+/// A row with a NaN, or of nothing but −∞, is NaN throughout (log Z of the latter is −∞) and has no
+/// arg max. At τ = 0 and τ = ∞ the statistics are those of the limit, and log Z is as in
+/// [`log_sum_exp`](crate::log_sum_exp). With entries of +∞ the mean is ∞, variance and third moment
+/// are NaN.
+///
+/// # Errors
+/// [`Error::Shape`] when there are temperatures per row, but not one for each.
+///
+/// # Example
+/// ```
+/// use softargmax::{Rows, Temperature, statistics};
+///
+/// let s = &statistics(Rows::one(&[0.0f32, 0.0, 0.0, 0.0])?, Temperature::ONE)?[0];
+/// assert_eq!((s.perplexity, s.max_probability), (4.0, 0.25));
+/// assert_eq!((s.arg_max, s.expected_index, s.variance), (Some(0), 1.5, 0.0));
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+///
+/// # Source
+/// Shannon 1948 for the entropy; moments of parts about a common mean as in Pébay, Sandia report
+/// SAND2008-6212, 2008, section 2.
+pub fn statistics<'a, T: Element>(
+    logits: Rows<'_, T>,
+    tau: impl Into<Temperatures<'a>>,
+) -> Result<Vec<Statistics>, Error> {
+    let taus = tau.into().checked(logits.rows())?;
+    let mut out = vec![Statistics::NONE; logits.rows()];
+    parallel::run(EachRow { logits, taus, out: &mut out });
+    Ok(out)
+}
+
+/// `Σ_i p_i · i` of one row, i from 0: the index that softmax expects, which vision papers call
+/// soft-argmax.
+///
+/// # Shapes
+/// `logits` is one row of any length but 0; the result is one number.
+///
+/// # Accuracy, special values
+/// As [`statistics`].
+///
+/// # Errors
+/// [`Error::NoClasses`] when `logits` is empty.
+///
+/// # Example
+/// ```
+/// use softargmax::{Temperature, expected_index};
+///
+/// assert_eq!(expected_index(&[0.0, 3.0, 3.0, 0.0], Temperature::ONE)?, 1.5);
+/// assert_eq!(expected_index(&[0.0, 3.0, 2.9, 0.0], Temperature::ZERO)?, 1.0);
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+///
+/// # Source
+/// Luvizon, Tabia & Picard, Computers & Graphics 85, 2019, eq. 2.
+pub fn expected_index<T: Element>(logits: &[T], tau: Temperature) -> Result<f64, Error> {
+    Ok(statistics(Rows::one(logits)?, tau)?[0].expected_index)
+}
+
+struct EachRow<'a, T> {
+    logits: Rows<'a, T>,
+    taus: Temperatures<'a>,
+    out: &'a mut [Statistics],
+}
+
+impl<T: Element> Kernel for EachRow<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let EachRow { logits, taus, out } = self;
+        let temperings = Temperings::<f64>::new(taus);
+        let (mut in_f32, mut wide) = (Vec::new(), Vec::new());
+        for (i, (row, out)) in logits.iter().zip(out).enumerate() {
+            let row = in_real(row, &mut in_f32);
+            wide.clear();
+            wide.extend(row.iter().map(|x| x.to_f64()));
+            *out = of_row(simd, &wide, &temperings.of_row(i));
+        }
+    }
+}
+
+impl<T: Element> Job for EachRow<'_, T> {
+    fn rows(&self) -> usize {
+        self.out.len()
+    }
+
+    fn row_len(&self) -> usize {
+        self.logits.classes()
+    }
+
+    fn split_at(self, row: usize) -> (Self, Self) {
+        let (logits, logits_right) = self.logits.split_at(row);
+        let (taus, taus_right) = self.taus.split_at(row);
+        let (out, out_right) = self.out.split_at_mut(row);
+        (
+            EachRow { logits, taus, out },
+            EachRow { logits: logits_right, taus: taus_right, out: out_right },
+        )
+    }
+}
+
+fn of_row<S: Simd>(simd: S, row: &[f64], tempering: &Tempering<f64>) -> Statistics {
+    match (find_peak(simd, row), tempering) {
+        (Peak::None { nan: true }, _) => Statistics::NONE,
+        (Peak::None { nan: false }, _) => {
+            Statistics { log_sum_exp: f64::NEG_INFINITY, ..Statistics::NONE }
+        }
+        (Peak::Finite(max), Tempering::Finite(base)) => of_weights(simd, row, max, base),
+        (Peak::Finite(max), Tempering::ArgMax) if max != 0.0 => {
+            in_the_limit(row, &share(row, false), max * f64::INFINITY)
+        }
+        (Peak::Finite(_), Tempering::ArgMax) => in_the_limit(row, &share(row, false), f64::NAN),
+        (_, Tempering::Uniform) => in_the_limit(row, &share(row, true), f64::NAN),
+        (Peak::Infinite, _) => in_the_limit(row, &share(row, false), f64::INFINITY),
+    }
+}
+
+fn first_of(row: &[f64], max: f64) -> Option<usize> {
+    row.iter().position(|&x| x == max)
+}
+
+/// Mass shared equally by some entries. `log_sum_exp` is NaN where it is the log of their number.
+fn in_the_limit(row: &[f64], shared: &Shared<f64>, log_sum_exp: f64) -> Statistics {
+    let entries = || row.iter().enumerate().filter(|(_, x)| shared.has(**x));
+    let max = entries().fold(f64::NEG_INFINITY, |m, (_, &x)| if x > m { x } else { m });
+    let count = shared.count;
+    // About the largest, in units of the largest: no power overflows before it is put together.
+    let unit = exponent_of_largest(row, f64::NEG_INFINITY);
+    let factor = power_of_two(-unit);
+    let distance = |x: f64| x * factor - max * factor;
+    let sum = |terms: &mut dyn Iterator<Item = f64>| {
+        terms.fold(Double::ZERO, |sum, term| sum.plus(Double::from(term))).hi
+    };
+    let mean = sum(&mut entries().map(|(_, &x)| distance(x))) / count;
+    let power = |n| sum(&mut entries().map(|(_, &x)| (distance(x) - mean).powi(n))) / count;
+    let log_count = ln_sum(count, Double::ZERO);
+    Statistics {
+        log_sum_exp: if log_sum_exp.is_nan() { log_count.hi } else { log_sum_exp },
+        mean: if max == f64::INFINITY { max } else { ldexp(max * factor + mean, unit) },
+        variance: ldexp(power(2), 2 * unit),
+        third_moment: ldexp(power(3), 3 * unit),
+        entropy: log_count.hi,
+        perplexity: count,
+        max_probability: 1.0 / count,
+        arg_max: first_of(row, max),
+        expected_index: entries().map(|(i, _)| i as f64).sum::<f64>() / count,
+    }
+}
+
+/// The exponent of the largest finite entry, up to the sign, among those from `from` on; one whose power of
+/// two has an inverse.
+fn exponent_of_largest(row: &[f64], from: f64) -> i32 {
+    let largest = row.iter().fold(0.0, |largest: f64, &x| {
+        let larger = x.abs() > largest && x >= from && x.abs() < f64::INFINITY;
+        if larger { x.abs() } else { largest }
+    });
+    if largest > 0.0 { frexp(largest).1.clamp(-1000, 1022) } else { 0 }
+}
+
+/// Weight, mean and central moments of a part of a row, of the distances from its maximum.
+#[derive(Clone, Copy)]
+struct Part {
+    weight: f64,
+    mean: f64,
+    second: f64,
+    third: f64,
+}
+
+/// Second and third moments of the whole, whose mean is `mean`, from those of its parts about their own.
+fn about(mean: f64, parts: &[Part]) -> (f64, f64) {
+    let (mut second, mut third) = (Double::ZERO, Double::ZERO);
+    for part in parts {
+        let shift = part.mean - mean;
+        let square = part.weight * shift * shift;
+        second = second.plus(Double::from(part.second)).plus(Double::from(square));
+        third = third.plus(Double::from(part.third));
+        third = third.plus(Double::from(3.0 * shift * part.second + square * shift));
+    }
+    (second.hi, third.hi)
+}
+
+#[inline(always)]
+fn of_weights<S: Simd>(simd: S, row: &[f64], max: f64, base: &Base2<f64>) -> Statistics {
+    let plan = Plan::new(max, base);
+    let max_weight = weight(plan.max, &plan.shift);
+    let units = Units::new(row, max, &plan, base);
+    let (mut space, mut scaled, mut weights) = (Vec::new(), Vec::new(), [0.0; BLOCK]);
+    let mut parts = Vec::new();
+    let (mut maxima, mut rest, mut distance, mut index) =
+        (0.0, Double::ZERO, Double::ZERO, Double::ZERO);
+    for (i, original) in row.chunks(BLOCK).enumerate() {
+        let block = plan.staged(original, &mut space);
+        let values = units.values(original, block, &mut scaled);
+        let weights = &mut weights[..block.len().next_multiple_of(LANES)];
+        let mut sums = Weighed::ZERO;
+        let plan = &plan;
+        simd.call(Weigh { block, values, weights, plan, units: &units, sums: &mut sums });
+        let block_maxima = sums.maxima.sum().hi;
+        let block_distance = sums.distances.sum();
+        let block_weight =
+            sums.rest.sum().plus(Double::from(block_maxima).times(Double::from(max_weight)));
+        maxima += block_maxima;
+        rest = rest.plus(sums.rest.sum());
+        distance = distance.plus(block_distance);
+        let before = Double::from((i * BLOCK) as f64).times(block_weight);
+        index = index.plus(sums.indices.sum()).plus(before);
+        if block_weight.hi > 0.0 {
+            let mean = block_distance.hi / block_weight.hi;
+            let mut sums = [Sum::ZERO; 2];
+            simd.call(Centre { values, weights, units: &units, mean, sums: &mut sums });
+            let [second, third] = sums.map(|sum| sum.sum().hi);
+            parts.push(Part { weight: block_weight.hi, mean, second, third });
+        }
+    }
+    let log_normaliser = plan.log_normaliser(maxima, rest);
+    let total = rest.plus(Double::from(maxima).times(Double::from(max_weight)));
+    let mean = distance.hi / total.hi;
+    let (second, third) = about(mean, &parts);
+    // Multiplied before it is divided: the quotient may be subnormal, and then has few digits.
+    let energy = distance.hi * base.inverse.hi / total.hi;
+    let unit = units.exponent;
+    let energy = ldexp(energy, base.inverse_exponent + unit);
+    let entropy = log_normaliser.plus(Double::from(-energy));
+    Statistics {
+        log_sum_exp: log_partition(max, base, log_normaliser),
+        mean: units.value_at(max, mean),
+        variance: ldexp(second / total.hi, 2 * unit),
+        third_moment: ldexp(third / total.hi, 3 * unit),
+        entropy: entropy.hi,
+        perplexity: exp_double(entropy),
+        max_probability: exp_double(Double { hi: -log_normaliser.hi, lo: -log_normaliser.lo }),
+        arg_max: first_of(row, max),
+        expected_index: index.hi / total.hi,
+    }
+}
+
+/// The units of the distances from the maximum: 2^exponent, near τ or near the largest logit that has a weight,
+/// whichever is smaller. Distances are below 2^12 of the one and 2 of the other: in these
+/// units no cube overflows, and none is lost where the result is a normal number.
+struct Units {
+    exponent: i32,
+    max: f64,
+    scale: f64,
+    /// Factor on the row itself, where it is not the staged row that is measured.
+    unstaged: Option<f64>,
+}
+
+impl Units {
+    fn new(row: &[f64], max: f64, plan: &Plan<f64>, base: &Base2<f64>) -> Units {
+        let of_tau = -base.inverse_exponent;
+        if of_tau <= 150 {
+            let scale = if base.exponent() == 0 { power_of_two(-of_tau) } else { 1.0 };
+            return Units { exponent: of_tau, max: plan.max, scale, unstaged: None };
+        }
+        // e^-1100 is no weight.
+        let from = max - ldexp(1100.0 / base.inverse.hi, of_tau);
+        let exponent = of_tau.min(exponent_of_largest(row, from));
+        let factor = power_of_two(-exponent);
+        Units { exponent, max: max * factor, scale: 1.0, unstaged: Some(factor) }
+    }
+
+    /// The value that lies this far from the maximum.
+    fn value_at(&self, max: f64, distance: f64) -> f64 {
+        match self.unstaged {
+            None => max + ldexp(distance, self.exponent),
+            // Put together in these units: the distance alone may be beyond f64.
+            Some(_) => ldexp(self.max + distance, self.exponent),
+        }
+    }
+
+    /// What distances are taken of: the staged block, or the block itself in these units.
+    #[inline(always)]
+    fn values<'a>(&self, block: &[f64], staged: &'a [f64], scaled: &'a mut Vec<f64>) -> &'a [f64] {
+        match self.unstaged {
+            None => staged,
+            Some(factor) => {
+                scaled.clear();
+                scaled.extend(block.iter().map(|x| x * factor));
+                scaled
+            }
+        }
+    }
+}
+
+/// A sum over the virtual lanes with its correction.
+#[derive(Clone, Copy)]
+struct Sum {
+    high: [f64; LANES],
+    low: [f64; LANES],
+}
+
+impl Sum {
+    const ZERO: Sum = Sum { high: [0.0; LANES], low: [0.0; LANES] };
+
+    #[inline(always)]
+    fn plus(self, terms: [f64; LANES]) -> Sum {
+        let Sum { mut high, mut low } = self;
+        for i in 0..LANES {
+            let (sum, lost) = two_sum(self.high[i], terms[i]);
+            high[i] = sum;
+            low[i] = self.low[i] + lost;
+        }
+        Sum { high, low }
+    }
+
+    fn sum(&self) -> Double {
+        let mut sum = Double::ZERO;
+        for i in 0..LANES {
+            sum = sum.plus(Double { hi: self.high[i], lo: self.low[i] });
+        }
+        sum
+    }
+}
+
+/// Sums over the weights of a block: of all but the maxima, the number of maxima, by distance from
+/// the maximum, and by index in the block.
+struct Weighed {
+    rest: Sum,
+    maxima: Sum,
+    distances: Sum,
+    indices: Sum,
+}
+
+impl Weighed {
+    const ZERO: Weighed =
+        Weighed { rest: Sum::ZERO, maxima: Sum::ZERO, distances: Sum::ZERO, indices: Sum::ZERO };
+}
+
+struct Weigh<'a> {
+    block: &'a [f64],
+    values: &'a [f64],
+    weights: &'a mut [f64],
+    plan: &'a Plan<f64>,
+    units: &'a Units,
+    sums: &'a mut Weighed,
+}
+
+/// The chunks of a block, the last one filled up.
+#[inline(always)]
+fn chunks(block: &[f64], fill: f64) -> (&[[f64; LANES]], [f64; LANES]) {
+    let (chunks, tail) = block.as_chunks::<LANES>();
+    let mut last = [fill; LANES];
+    last[..tail.len()].copy_from_slice(tail);
+    (chunks, last)
+}
+
+impl Kernel for Weigh<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let (shift, max) = (self.plan.shift, self.plan.max);
+        let Units { max: origin, scale, .. } = *self.units;
+        let (blocks, last) = chunks(self.block, f64::NEG_INFINITY);
+        let (values, last_values) = chunks(self.values, origin);
+        let (outs, _) = self.weights.as_chunks_mut::<LANES>();
+        let mut index = [0.0; LANES];
+        for (i, index) in index.iter_mut().enumerate() {
+            *index = i as f64;
+        }
+        let Weighed { mut rest, mut maxima, mut distances, mut indices } = Weighed::ZERO;
+        let blocks = blocks.iter().chain(std::iter::once(&last));
+        let values = values.iter().chain(std::iter::once(&last_values));
+        // The filled-up chunk has a place in the weights only if it holds anything.
+        for ((block, values), out) in blocks.zip(values).zip(outs) {
+            let mut weights = [0.0; LANES];
+            let (mut others, mut ones) = ([0.0; LANES], [0.0; LANES]);
+            let (mut by_distance, mut by_index) = ([0.0; LANES], [0.0; LANES]);
+            for i in 0..LANES {
+                let x = block[i];
+                let weighs = x > shift.floor;
+                let w = weight(x, &shift);
+                weights[i] = if weighs { w } else { 0.0 };
+                others[i] = if x < max { weights[i] } else { 0.0 };
+                ones[i] = if x < max { 0.0 } else { 1.0 };
+                // Where there is no weight the distance may be infinite.
+                by_distance[i] = if weighs { w * ((values[i] - origin) * scale) } else { 0.0 };
+                by_index[i] = weights[i] * index[i];
+                index[i] += LANES as f64;
+            }
+            rest = rest.plus(others);
+            maxima = maxima.plus(ones);
+            distances = distances.plus(by_distance);
+            indices = indices.plus(by_index);
+            *out = weights;
+        }
+        *self.sums = Weighed { rest, maxima, distances, indices };
+    }
+}
+
+/// Second and third moments of a block about its mean.
+struct Centre<'a> {
+    values: &'a [f64],
+    weights: &'a [f64],
+    units: &'a Units,
+    mean: f64,
+    sums: &'a mut [Sum; 2],
+}
+
+impl Kernel for Centre<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Centre { values, weights, units, mean, sums } = self;
+        let Units { max: origin, scale, .. } = *units;
+        let (values, last) = chunks(values, origin);
+        let (weights, _) = weights.as_chunks::<LANES>();
+        let [mut second, mut third] = [Sum::ZERO; 2];
+        for (values, weights) in values.iter().chain(std::iter::once(&last)).zip(weights) {
+            let (mut squares, mut cubes) = ([0.0; LANES], [0.0; LANES]);
+            for i in 0..LANES {
+                let centred =
+                    if weights[i] > 0.0 { (values[i] - origin) * scale - mean } else { 0.0 };
+                squares[i] = weights[i] * centred * centred;
+                cubes[i] = squares[i] * centred;
+            }
+            second = second.plus(squares);
+            third = third.plus(cubes);
+        }
+        *sums = [second, third];
+    }
+}
