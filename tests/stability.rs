@@ -293,6 +293,7 @@ const PINNED: [&str; 4] = [
 
 #[test]
 fn bits_do_not_change_from_version_to_version() {
+    #[cfg_attr(not(feature = "half"), expect(unused_mut))]
     let mut lines = vec![line::<f32>(), line::<f64>()];
     #[cfg(feature = "half")]
     lines.extend([line::<half::f16>(), line::<half::bf16>()]);
