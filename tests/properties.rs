@@ -267,6 +267,24 @@ proptest! {
     }
 }
 
+/// The kernel's factor has a second part, which must not lose bits where τ is large: one entry in 50000 would show it.
+#[test]
+fn powers_of_two_up_to_where_the_factor_is_small() {
+    let mut random = Random::new(9);
+    for _ in 0..100 {
+        let t = 1.0 + random.unit();
+        let row: Vec<f32> =
+            (0..2000).map(|_| ((30000.0 + 20.0 * random.unit()) * t) as f32).collect();
+        let want = bits(&softmax(&row, tau(t)).unwrap());
+        for k in [60, 70, 74, 75, 76, 90, 99, 100, 101, 110] {
+            let power = 2f64.powi(k);
+            let scaled: Vec<f32> = row.iter().map(|&x| (f64::from(x) * power) as f32).collect();
+            let got = bits(&softmax(&scaled, tau(t * power)).unwrap());
+            assert!(got == want, "τ = {t} · 2^{k}");
+        }
+    }
+}
+
 /// Masked entries get 0 and −∞; the others what they get with the masked ones left out.
 fn masked<T: Number>(logits: &[f64], t: f64, seed: u64) -> Result<(), TestCaseError> {
     let mut random = Random::new(seed);

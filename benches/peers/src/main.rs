@@ -30,6 +30,9 @@ fn main() {
     if let Some(path) = json {
         let report = serde_json::json!({
             "bench": "softmax(x/0.07), f32, one thread",
+            "machine": machine(),
+            "compiler": said("rustc", &["--version"]),
+            "commit": said("git", &["rev-parse", "--short", "HEAD"]),
             "isa": Isa::current().name(),
             "rounds": ROUNDS,
             "shapes": results,
@@ -49,7 +52,10 @@ fn shape(rows: usize, classes: usize) -> serde_json::Value {
     scale_then_rten(&logits, &mut rten, classes);
     let theirs = candle(&tensor).flatten_all().unwrap().to_vec1::<f32>().unwrap();
     for ((a, b), c) in ours.iter().zip(&rten).zip(&theirs) {
-        assert!((a - b).abs() <= 1e-4 * a + 1e-30 && (a - c).abs() <= 1e-4 * a + 1e-30, "{a} {b} {c}");
+        assert!(
+            (a - b).abs() <= 1e-4 * a + 1e-30 && (a - c).abs() <= 1e-4 * a + 1e-30,
+            "{a} {b} {c}"
+        );
     }
 
     let mut contestants: Vec<Contestant> = vec![
@@ -114,6 +120,20 @@ fn shape(rows: usize, classes: usize) -> serde_json::Value {
         }));
     }
     serde_json::json!({ "rows": rows, "classes": classes, "contestants": report })
+}
+
+/// The processor, where the system tells.
+fn machine() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    model.map_or_else(|| "unknown".to_owned(), |(_, name)| name.to_owned())
+}
+
+/// The first line that a command prints.
+fn said(program: &str, args: &[&str]) -> String {
+    let output = std::process::Command::new(program).args(args).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    text.unwrap_or_default().lines().next().unwrap_or("unknown").to_owned()
 }
 
 fn scale_then_rten(logits: &[f32], out: &mut [f32], classes: usize) {
