@@ -17,10 +17,10 @@ use crate::exp::{exp_double, ln_sum, weight};
 use crate::parallel::{self, Job};
 use crate::rows::Rows;
 use crate::simd::{Kernel, Simd};
+use crate::softmax::batch::in_real;
 use crate::softmax::log::log_partition;
-use crate::softmax::plan::{BLOCK, Base2, Plan, Tempering};
+use crate::softmax::plan::{BLOCK, Base2, Plan, Tempering, Temperings};
 use crate::softmax::row::{LANES, Peak, Shared, find_peak, share};
-use crate::softmax::{Temperings, in_real};
 use crate::temperature::{Temperature, Temperatures};
 
 /// What [`statistics`] tells about one row; logarithms in nats, moments in units of the logits.

@@ -21,7 +21,8 @@ use crate::error::Error;
 use crate::parallel::{self, Job};
 use crate::rows::Rows;
 use crate::simd::{Kernel, Simd};
-use crate::softmax::{Temperings, in_real};
+use crate::softmax::batch::in_real;
+use crate::softmax::plan::Temperings;
 use crate::temperature::Temperatures;
 use row::vjp;
 

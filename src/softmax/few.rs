@@ -17,8 +17,7 @@ use crate::double::Double;
 use crate::element::Real;
 use crate::exp::{Shift, weight};
 use crate::simd::{Kernel, Simd};
-use crate::softmax::Temperings;
-use crate::softmax::plan::Tempering;
+use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::{self, LANES, Space};
 
 /// Rows up to this long are done here.

@@ -1,22 +1,17 @@
-//! softmax, log_softmax and log_sum_exp over rows: the public functions and the jobs behind them.
+//! softmax, log_softmax and log_sum_exp over rows: the public functions.
 
+pub(crate) mod batch;
 mod few;
 pub(crate) mod log;
 pub(crate) mod plan;
 pub(crate) mod row;
 
-use crate::element::{Element, Real};
+use crate::element::Element;
 use crate::error::Error;
-use crate::parallel::{self, Job};
+use crate::parallel;
 use crate::rows::{Rows, RowsMut};
-use crate::simd::{Kernel, Simd};
 use crate::temperature::{Temperature, Temperatures};
-use plan::Tempering;
-use row::Space;
-
-/// Rows up to this long have the next one fetched from memory while they are computed: a row's first
-/// sweep would wait for it otherwise. Longer ones are streams that the machine fetches by itself.
-const FETCH_AHEAD: usize = 256 * 1024;
+use batch::{Function, LogSumExp, Map};
 
 /// `p_i = exp(x_i/τ) / Σ_j exp(x_j/τ)` of one row.
 ///
@@ -273,12 +268,6 @@ pub fn log_sum_exp_rows<'a, T: Element>(
     Ok(out)
 }
 
-#[derive(Clone, Copy)]
-enum Function {
-    Softmax,
-    LogSoftmax,
-}
-
 fn into_new<T: Element>(
     function: Function,
     logits: Rows<'_, T>,
@@ -313,191 +302,6 @@ fn in_place<T: Element>(
     let classes = logits.classes();
     parallel::run(Map { function, logits: None, taus, out: logits.into_slice(), classes });
     Ok(())
-}
-
-/// Rows to rows; without `logits`, in place.
-struct Map<'a, T> {
-    function: Function,
-    logits: Option<Rows<'a, T>>,
-    taus: Temperatures<'a>,
-    out: &'a mut [T],
-    classes: usize,
-}
-
-impl<T: Element> Kernel for Map<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Map { function, logits, taus, out, classes } = self;
-        let temperings = Temperings::new(taus);
-        let (mut scratch, mut space) = (Vec::new(), Space::new());
-        let rows = out.len() / classes;
-        if let (Function::Softmax, true) = (function, classes <= few::FEW) {
-            return few_classes(simd, logits.map(|l| l.as_slice()), out, classes, &temperings);
-        }
-        for (i, out) in out.chunks_exact_mut(classes).enumerate() {
-            let row = logits.map(|logits| &logits.as_slice()[i * classes..(i + 1) * classes]);
-            let tempering = temperings.of_row(i);
-            let next = if i + 1 < rows && classes <= FETCH_AHEAD { classes } else { 0 };
-            if let Some(out) = T::as_real_mut(out) {
-                let row = row.and_then(T::as_real);
-                map(simd, function, row, out, &tempering, &mut space, next);
-            } else {
-                // f16, bf16: the row in f32, in place, and back.
-                scratch.resize(classes, T::Real::ZERO);
-                T::read(row.unwrap_or(out), &mut scratch);
-                map(simd, function, None, &mut scratch, &tempering, &mut space, 0);
-                T::write(&scratch, out);
-            }
-        }
-    }
-}
-
-/// Softmax of short rows; those of f16 and bf16 by way of f32, many at a time.
-#[inline(always)]
-fn few_classes<S: Simd, T: Element>(
-    simd: S,
-    rows: Option<&[T]>,
-    out: &mut [T],
-    classes: usize,
-    temperings: &Temperings<T::Real>,
-) {
-    let mut space = Space::new();
-    if let Some(out) = T::as_real_mut(out) {
-        let rows = rows.and_then(T::as_real);
-        few::softmax(simd, rows, out, classes, temperings, 0, &mut space);
-        return;
-    }
-    let mut wide = Vec::new();
-    let batch = classes * few::BATCH;
-    for (i, out) in out.chunks_mut(batch).enumerate() {
-        wide.resize(out.len(), T::Real::ZERO);
-        T::read(rows.map_or(&*out, |rows| &rows[i * batch..i * batch + out.len()]), &mut wide);
-        few::softmax(simd, None, &mut wide, classes, temperings, i * few::BATCH, &mut space);
-        T::write(&wide, out);
-    }
-}
-
-#[inline(always)]
-fn map<S: Simd, R: Real>(
-    simd: S,
-    function: Function,
-    row: Option<&[R]>,
-    out: &mut [R],
-    tempering: &Tempering<R>,
-    space: &mut Space<R>,
-    ahead: usize,
-) {
-    match function {
-        Function::Softmax => row::softmax(simd, row, out, tempering, space, ahead),
-        Function::LogSoftmax => log::log_softmax(simd, row, out, tempering, space),
-    }
-}
-
-/// A row in the type it is computed in, by way of `scratch` where that is another one.
-#[inline(always)]
-pub(crate) fn in_real<'a, T: Element>(
-    row: &'a [T],
-    scratch: &'a mut Vec<T::Real>,
-) -> &'a [T::Real] {
-    match T::as_real(row) {
-        Some(row) => row,
-        None => {
-            scratch.resize(row.len(), T::Real::ZERO);
-            T::read(row, scratch);
-            scratch
-        }
-    }
-}
-
-/// The temperature of each row, made ready; once for all rows where it is one.
-pub(crate) struct Temperings<'a, R> {
-    taus: Temperatures<'a>,
-    one: Option<Tempering<R>>,
-}
-
-impl<'a, R: Real> Temperings<'a, R> {
-    pub(crate) fn new(taus: Temperatures<'a>) -> Self {
-        let one = match taus {
-            Temperatures::One(tau) => Some(Tempering::new(tau)),
-            Temperatures::PerRow(_) => None,
-        };
-        Temperings { taus, one }
-    }
-
-    #[inline(always)]
-    pub(crate) fn of_row(&self, row: usize) -> Tempering<R> {
-        self.one.unwrap_or_else(|| Tempering::new(self.taus.of_row(row)))
-    }
-}
-
-impl<T: Element> Job for Map<'_, T> {
-    fn rows(&self) -> usize {
-        self.out.len() / self.classes
-    }
-
-    fn row_len(&self) -> usize {
-        self.classes
-    }
-
-    fn split_at(self, row: usize) -> (Self, Self) {
-        let Map { function, logits, taus, out, classes } = self;
-        let logits = logits.map(|logits| logits.split_at(row));
-        let (taus, taus_right) = taus.split_at(row);
-        let (out, out_right) = out.split_at_mut(row * classes);
-        (
-            Map { function, logits: logits.map(|l| l.0), taus, out, classes },
-            Map {
-                function,
-                logits: logits.map(|l| l.1),
-                taus: taus_right,
-                out: out_right,
-                classes,
-            },
-        )
-    }
-}
-
-struct LogSumExp<'a, T> {
-    logits: Rows<'a, T>,
-    taus: Temperatures<'a>,
-    out: &'a mut [T],
-}
-
-impl<T: Element> Kernel for LogSumExp<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let LogSumExp { logits, taus, out } = self;
-        let temperings = Temperings::new(taus);
-        let (mut scratch, mut space) = (Vec::new(), Space::new());
-        for (i, (row, out)) in logits.iter().zip(out).enumerate() {
-            let row = in_real(row, &mut scratch);
-            *out = T::of_f64(log::log_sum_exp(simd, row, &temperings.of_row(i), &mut space));
-        }
-    }
-}
-
-impl<T: Element> Job for LogSumExp<'_, T> {
-    fn rows(&self) -> usize {
-        self.out.len()
-    }
-
-    fn row_len(&self) -> usize {
-        self.logits.classes()
-    }
-
-    fn split_at(self, row: usize) -> (Self, Self) {
-        let (logits, logits_right) = self.logits.split_at(row);
-        let (taus, taus_right) = self.taus.split_at(row);
-        let (out, out_right) = self.out.split_at_mut(row);
-        (
-            LogSumExp { logits, taus, out },
-            LogSumExp { logits: logits_right, taus: taus_right, out: out_right },
-        )
-    }
 }
 
 #[cfg(test)]

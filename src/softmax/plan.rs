@@ -9,7 +9,7 @@
 use crate::double::{Double, ldexp, power_of_two};
 use crate::element::Real;
 use crate::exp::{Shift, exp2_reduced, ln_sum};
-use crate::temperature::Temperature;
+use crate::temperature::{Temperature, Temperatures};
 
 /// How many numbers are staged at a time: 4 or 8 KiB, a small part of the first-level cache.
 pub(crate) const BLOCK: usize = 1024;
@@ -69,6 +69,27 @@ impl<R: Copy> Base2<R> {
     #[inline(always)]
     pub(crate) fn factors(&self) -> (f64, R, R) {
         (self.c.hi, self.factor, self.factor_low)
+    }
+}
+
+/// The temperature of each row, made ready; once for all rows where it is one.
+pub(crate) struct Temperings<'a, R> {
+    taus: Temperatures<'a>,
+    one: Option<Tempering<R>>,
+}
+
+impl<'a, R: Real> Temperings<'a, R> {
+    pub(crate) fn new(taus: Temperatures<'a>) -> Self {
+        let one = match taus {
+            Temperatures::One(tau) => Some(Tempering::new(tau)),
+            Temperatures::PerRow(_) => None,
+        };
+        Temperings { taus, one }
+    }
+
+    #[inline(always)]
+    pub(crate) fn of_row(&self, row: usize) -> Tempering<R> {
+        self.one.unwrap_or_else(|| Tempering::new(self.taus.of_row(row)))
     }
 }
 
