@@ -321,17 +321,28 @@ pub(crate) fn softmax<S: Simd, R: Real>(
     };
     let plan = Plan::new(max, base);
     let mut lanes = Lanes::ZERO;
-    for start in (0..out.len()).step_by(BLOCK) {
-        let end = out.len().min(start + BLOCK);
-        let out = &mut out[start..end];
+    let lead = unaligned(out);
+    let (mut start, mut added) = (0, 0);
+    while start < out.len() {
+        let end = out.len().min(if start < lead { lead } else { start + BLOCK });
+        let part = &mut out[start..end];
         let block = match row {
             Some(row) => plan.staged(&row[start..end], &mut space.staged),
-            None => plan.copied(out, &mut space.staged),
+            None => plan.copied(part, &mut space.staged),
         };
-        simd.call(Park { block, out, shift: &plan.shift, ahead });
-        simd.call(AddUp { weights: out, lanes: &mut lanes });
+        simd.call(Park { block, out: part, shift: &plan.shift, ahead });
+        // By the column, in pairs of chunks, wherever the blocks begin: no bit depends on the alignment.
+        let whole = if end == out.len() { end } else { end - end % (2 * LANES) };
+        simd.call(AddUp { weights: &out[added..whole], lanes: &mut lanes });
+        (start, added) = (end, whole);
     }
     normalise(simd, out, lanes.sum::<R>());
+}
+
+/// How many numbers of a long row lie before the first line of the cache: vectors that straddle two lines
+/// are written at half the speed. In a short row a block more costs as much as that.
+fn unaligned<R>(out: &[R]) -> usize {
+    if out.len() < 8 * BLOCK { 0 } else { out.as_ptr().align_offset(64).min(out.len()) }
 }
 
 /// 1/sum in two parts of the type: the quotient is rounded once, where it is used.
@@ -347,6 +358,8 @@ pub(crate) fn inverse<R: Real>(sum: Double) -> (R, R) {
 #[inline(always)]
 fn normalise<S: Simd, R: Real>(simd: S, out: &mut [R], sum: Double) {
     let (high, low) = inverse(sum);
+    let (lead, out) = out.split_at_mut(unaligned(out));
+    simd.call(Normalise { out: lead, high, low });
     simd.call(Normalise { out, high, low });
 }
 
