@@ -321,7 +321,8 @@ pub(crate) fn softmax<S: Simd, R: Real>(
     };
     let plan = Plan::new(max, base);
     let mut lanes = Lanes::ZERO;
-    let lead = unaligned(out);
+    // In a short row a block more costs as much as it brings.
+    let lead = if out.len() < 8 * BLOCK { 0 } else { unaligned(out) };
     let (mut start, mut added) = (0, 0);
     while start < out.len() {
         let end = out.len().min(if start < lead { lead } else { start + BLOCK });
@@ -339,10 +340,10 @@ pub(crate) fn softmax<S: Simd, R: Real>(
     normalise(simd, out, lanes.sum::<R>());
 }
 
-/// How many numbers of a long row lie before the first line of the cache: vectors that straddle two lines
-/// are written at half the speed. In a short row a block more costs as much as that.
+/// How many numbers lie before the first line of the cache: vectors that straddle two lines are written at
+/// half the speed.
 fn unaligned<R>(out: &[R]) -> usize {
-    if out.len() < 8 * BLOCK { 0 } else { out.as_ptr().align_offset(64).min(out.len()) }
+    out.as_ptr().align_offset(64).min(out.len())
 }
 
 /// 1/sum in two parts of the type: the quotient is rounded once, where it is used.
@@ -358,7 +359,8 @@ pub(crate) fn inverse<R: Real>(sum: Double) -> (R, R) {
 #[inline(always)]
 fn normalise<S: Simd, R: Real>(simd: S, out: &mut [R], sum: Double) {
     let (high, low) = inverse(sum);
-    let (lead, out) = out.split_at_mut(unaligned(out));
+    let lead = if out.len() < BLOCK / 4 { 0 } else { unaligned(out) };
+    let (lead, out) = out.split_at_mut(lead);
     simd.call(Normalise { out: lead, high, low });
     simd.call(Normalise { out, high, low });
 }
