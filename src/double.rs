@@ -77,8 +77,8 @@ impl Double {
 
 /// 2^`exponent` for `-1022 ..= 1023`.
 #[inline(always)]
-pub(crate) fn power_of_two(exponent: i32) -> f64 {
-    debug_assert!((-1022..=1023).contains(&exponent));
+pub(crate) const fn power_of_two(exponent: i32) -> f64 {
+    debug_assert!(-1022 <= exponent && exponent <= 1023);
     f64::from_bits(((exponent + 1023) as u64) << 52)
 }
 

@@ -51,6 +51,39 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A label that is no class.
+    Label {
+        /// The row, counted from 0.
+        row: usize,
+        /// The label it has.
+        label: i64,
+        /// How many classes there are; labels run from 0 to one less.
+        classes: usize,
+    },
+    /// A weight of a row that is negative, infinite or NaN.
+    Weight {
+        /// The row, counted from 0.
+        row: usize,
+        /// The weight it has.
+        got: f64,
+    },
+    /// A width of a prior that is not positive and finite.
+    Prior {
+        /// The value given.
+        got: f64,
+    },
+    /// A number of bins that is 0, or too large.
+    Bins {
+        /// The number given.
+        got: usize,
+        /// The largest that is allowed.
+        most: usize,
+    },
+    /// Sums that do not belong together.
+    Merge {
+        /// In what they differ.
+        what: &'static str,
+    },
     /// A target that no distribution can have, such as a negative entropy.
     Target {
         /// What was asked for: `"entropy"`, `"perplexity"` or `"max probability"`.
@@ -90,6 +123,20 @@ impl fmt::Display for Error {
                 write!(f, "{what} has length {got}, expected {expected}")
             }
             Error::Row { row, reason } => write!(f, "row {row}: {reason}"),
+            Error::Label { row, label, classes } => write!(
+                f,
+                "row {row}: label {label} is not a class: there are {classes}, counted from 0"
+            ),
+            Error::Weight { row, got } => {
+                write!(f, "row {row}: weight {got} is not allowed: it must be 0 or positive")
+            }
+            Error::Prior { got } => {
+                write!(f, "prior width {got} is not allowed: it must be positive and finite")
+            }
+            Error::Bins { got, most } => {
+                write!(f, "{got} bins are not allowed: there must be 1 to {most}")
+            }
+            Error::Merge { what } => write!(f, "two scans differ in their {what}"),
             Error::Target { what, got } => {
                 write!(f, "no distribution has {what} {got}")
             }

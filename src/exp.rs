@@ -37,14 +37,44 @@ fn exp2<R: Real>(r: R) -> R {
     p.mul_add(r, R::ONE)
 }
 
+/// The same in two chains, of the even and the odd powers, which wait for themselves half as long: faster in f64, with
+/// other last bits.
+#[inline(always)]
+fn exp2_in_two<R: Real>(r: R) -> R {
+    let square = r * r;
+    // 1 + r c_0 + r² c_1 + …: c_1, c_3, … stand with the even powers.
+    let (mut even, mut odd) = (R::ZERO, R::ZERO);
+    for k in (0..R::EXP2.len()).rev() {
+        if k % 2 == 1 {
+            even = even.mul_add(square, R::EXP2[k]);
+        } else {
+            odd = odd.mul_add(square, R::EXP2[k]);
+        }
+    }
+    odd.mul_add(r, even.mul_add(square, R::ONE))
+}
+
 /// 2^(x·c − n + bias). A NaN comes out as the floor: the caller has looked for them.
 #[inline(always)]
 pub(crate) fn weight<R: Real>(x: R, shift: &Shift<R>) -> R {
+    let (r, rounded) = reduced(x, shift);
+    exp2(r).times_power(rounded)
+}
+
+/// The same for sums over many rows, which do not see a last bit.
+#[inline(always)]
+pub(crate) fn weight_for_sums<R: Real>(x: R, shift: &Shift<R>) -> R {
+    let (r, rounded) = reduced(x, shift);
+    exp2_in_two(r).times_power(rounded)
+}
+
+/// x·c as r and an integer in the low bits.
+#[inline(always)]
+fn reduced<R: Real>(x: R, shift: &Shift<R>) -> (R, R) {
     let x = if x > shift.floor { x } else { shift.floor };
     let rounded = x.mul_add(shift.factor, shift.round);
     let r = x.mul_add(shift.factor, -(rounded - shift.round));
-    let r = x.mul_add(shift.factor_low, r);
-    exp2(r).times_power(rounded)
+    (x.mul_add(shift.factor_low, r), rounded)
 }
 
 /// e^x for f64, within 1 ULP where the result is normal; 0 and ∞ beyond the range.
@@ -113,6 +143,36 @@ pub(crate) fn ln_sum(count: f64, rest: Double) -> Double {
         .plus(Double::from(tail))
 }
 
+/// The same in f64, within 2 ULP: for sums over many rows, a row at a time.
+#[inline(always)]
+pub(crate) fn ln_sum_in_f64(count: f64, rest: f64) -> f64 {
+    let sum = count + rest;
+    if !(sum < f64::INFINITY) {
+        return sum;
+    }
+    let mut exponent = ((sum.to_bits() >> 52) as i32) - 1023;
+    if sum * power_of_two(-exponent) >= std::f64::consts::SQRT_2 {
+        exponent += 1;
+    }
+    let scale = power_of_two(-exponent);
+    let f_minus_one = if exponent == 0 { (count - 1.0) + rest } else { sum * scale - 1.0 };
+    let s = f_minus_one / (f_minus_one + 2.0);
+    let square = s * s;
+    // As above, in two chains: the terms wait for each other less.
+    let fourth = square * square;
+    let (mut even, mut odd) = (0.0, 0.0);
+    for n in (0..6).rev() {
+        even = f64::mul_add(even, fourth, 1.0 / f64::from(4 * n + 3));
+        odd = f64::mul_add(odd, fourth, 1.0 / f64::from(4 * n + 5));
+    }
+    let series = f64::mul_add(odd, square, even);
+    let exponent = f64::from(exponent);
+    let low = f64::mul_add(2.0 * s * square, series, exponent * Double::LN_2.lo);
+    let log = exponent * Double::LN_2.hi + (2.0 * s + low);
+    // ln(1 + y) = y; below the normal numbers the division would lose it.
+    if (count == 1.0) & (rest < 1e-17) { rest } else { log }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +192,8 @@ mod tests {
         ] {
             let got = ln_sum(count, Double::from(rest)).hi;
             assert!((got - want).abs() <= want * 2.3e-16, "ln({count} + {rest}) = {got:e}");
+            let got = ln_sum_in_f64(count, rest);
+            assert!((got - want).abs() <= want * 4.5e-16, "ln({count} + {rest}) = {got:e}");
         }
     }
 

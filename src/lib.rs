@@ -56,9 +56,13 @@ mod axis;
 mod double;
 mod element;
 mod error;
+mod exact_sum;
 mod exp;
+mod fit;
 mod gradient;
+mod metrics;
 mod parallel;
+mod random;
 mod rows;
 mod simd;
 mod softmax;
@@ -73,11 +77,23 @@ pub use axis::{
 };
 pub use element::Element;
 pub use error::Error;
+pub use fit::{
+    Affine, AffineFit, Calibrator, Candidate, Ensemble, EnsembleFit, Estimate, FitOptions, Group,
+    GroupsFit, Model, Outcome, Prior, Scan, Selection, TemperatureFit, TemperatureSolver, Truth,
+    fit_bcts, fit_ets, fit_groups, fit_temperature, fit_vector, select,
+};
 pub use gradient::{
     Gradient, GradientMut, log_softmax_vjp, log_softmax_vjp_into, log_sum_exp_vjp,
     log_sum_exp_vjp_into, softmax_vjp, softmax_vjp_into,
 };
-pub use rows::{Rows, RowsMut};
+pub use metrics::{
+    Band, Bin, BinFree, Binning, BrierParts, CalibrationError, ClasswiseError, Differences,
+    Interval, Mean, Null, Resampling, RiskCoverage, RiskPoint, Score, Step, Summary, Tally,
+    brier_parts, calibration_error, classwise_calibration_error, consistency_band,
+    coverage_at_risk, isotonic, kolmogorov_smirnov, paired_bootstrap, risk_coverage, scores,
+    smooth_calibration_error, summarise,
+};
+pub use rows::{Labels, Rows, RowsMut};
 pub use simd::Isa;
 pub use softmax::{
     log_softmax, log_softmax_in_place, log_softmax_into, log_softmax_rows, log_sum_exp,

@@ -6,8 +6,17 @@
 
 use crate::simd::{Kernel, dispatch};
 
+/// What two halves give together. Where it is not nothing, the halves' order must not show in it either.
+pub(crate) trait Join {
+    fn join(self, right: Self) -> Self;
+}
+
+impl Join for () {
+    fn join(self, (): ()) {}
+}
+
 /// A kernel over rows that can be split between two of them.
-pub(crate) trait Job: Kernel<Output = ()> + Send {
+pub(crate) trait Job: Kernel<Output: Join + Send> + Send {
     fn rows(&self) -> usize;
     /// The elements of one row, as a measure of its work.
     fn row_len(&self) -> usize;
@@ -19,7 +28,7 @@ pub(crate) trait Job: Kernel<Output = ()> + Send {
 #[cfg(feature = "rayon")]
 const SERIAL_BELOW: usize = 128 * 1024;
 
-pub(crate) fn run<J: Job>(job: J) {
+pub(crate) fn run<J: Job>(job: J) -> J::Output {
     #[cfg(feature = "rayon")]
     if job.rows() > 1
         && job.rows().saturating_mul(job.row_len()) >= SERIAL_BELOW
@@ -27,8 +36,8 @@ pub(crate) fn run<J: Job>(job: J) {
     {
         let middle = job.rows() / 2;
         let (left, right) = job.split_at(middle);
-        rayon::join(|| run(left), || run(right));
-        return;
+        let (left, right) = rayon::join(|| run(left), || run(right));
+        return left.join(right);
     }
-    dispatch(job);
+    dispatch(job)
 }

@@ -9,6 +9,14 @@ pub struct Rows<'a, T> {
     classes: usize,
 }
 
+/// The class of every row, each checked to be one.
+#[derive(Clone, Copy, Debug)]
+pub struct Labels<'a> {
+    data: &'a [i64],
+    classes: usize,
+    ignored: Option<i64>,
+}
+
 /// Rows of `classes` numbers each that may be written.
 #[derive(Debug)]
 pub struct RowsMut<'a, T> {
@@ -107,5 +115,73 @@ impl<'a, T> RowsMut<'a, T> {
 
     pub(crate) fn into_slice(self) -> &'a mut [T] {
         self.data
+    }
+}
+
+impl<'a> Labels<'a> {
+    /// A view of `labels`, each from 0 to `classes` − 1.
+    ///
+    /// # Errors
+    /// [`Error::Label`] for the first that is not, [`Error::NoClasses`] when `classes` is 0.
+    ///
+    /// # Example
+    /// ```
+    /// use softargmax::{Error, Labels};
+    ///
+    /// assert_eq!(Labels::new(&[2, 0, 1], 3)?.rows(), 3);
+    /// let error = Labels::new(&[2, 3], 3).unwrap_err();
+    /// assert_eq!(error, Error::Label { row: 1, label: 3, classes: 3 });
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn new(labels: &'a [i64], classes: usize) -> Result<Self, Error> {
+        Labels::checked(labels, classes, None)
+    }
+
+    /// The same, where rows labelled `ignored` (-100 in PyTorch) have no class and are left out.
+    ///
+    /// # Errors
+    /// As [`new`](Labels::new).
+    pub fn with_ignored(labels: &'a [i64], classes: usize, ignored: i64) -> Result<Self, Error> {
+        Labels::checked(labels, classes, Some(ignored))
+    }
+
+    fn checked(data: &'a [i64], classes: usize, ignored: Option<i64>) -> Result<Self, Error> {
+        if classes == 0 {
+            return Err(Error::NoClasses);
+        }
+        let wrong = |&label: &i64| {
+            Some(label) != ignored && !usize::try_from(label).is_ok_and(|class| class < classes)
+        };
+        match data.iter().position(wrong) {
+            Some(row) => Err(Error::Label { row, label: data[row], classes }),
+            None => Ok(Labels { data, classes, ignored }),
+        }
+    }
+
+    /// How many rows there are, ignored ones counted.
+    pub fn rows(&self) -> usize {
+        self.data.len()
+    }
+
+    /// How many classes there are; never 0.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The classes in order; `None` for a row that is ignored.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Option<usize>> + use<'a> {
+        let ignored = self.ignored;
+        self.data.iter().map(move |&label| (Some(label) != ignored).then_some(label as usize))
+    }
+
+    /// The class of a row; `None` where it is ignored.
+    pub(crate) fn of_row(&self, row: usize) -> Option<usize> {
+        let label = self.data[row];
+        (Some(label) != self.ignored).then_some(label as usize)
+    }
+
+    pub(crate) fn split_at(self, row: usize) -> (Self, Self) {
+        let (left, right) = self.data.split_at(row);
+        (Labels { data: left, ..self }, Labels { data: right, ..self })
     }
 }

@@ -302,6 +302,49 @@ impl<'a> Temperatures<'a> {
     }
 }
 
+/// As τ, as the scale 1/τ or as the text of τ, whichever reads back to the same temperature.
+#[cfg(feature = "serde")]
+mod serial {
+    use super::Temperature;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Written {
+        Tau(f64),
+        Scale(f64),
+        Text(String),
+    }
+
+    impl Serialize for Temperature {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            let is_it = |other: Result<Temperature, _>| other.as_ref() == Ok(self);
+            let text = self.to_string();
+            // JSON has no infinity.
+            if self.is_infinite() || is_it(text.parse()) {
+                Written::Text(text)
+            } else if is_it(Temperature::from_scale(self.scale())) {
+                Written::Scale(self.scale())
+            } else {
+                Written::Tau(self.tau())
+            }
+            .serialize(to)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Temperature {
+        fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            match Written::deserialize(from)? {
+                Written::Tau(tau) => Temperature::new(tau),
+                Written::Scale(scale) => Temperature::from_scale(scale),
+                Written::Text(text) => text.parse(),
+            }
+            .map_err(D::Error::custom)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

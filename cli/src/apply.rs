@@ -5,7 +5,8 @@
 //! ```
 //!
 //! One block is all that is held in memory. Where the output has the type of the input, that type is
-//! worked in; otherwise f64 is, into which every input widens exactly, and results are rounded once.
+//! worked in; otherwise f64 is, into which every input widens exactly, and results are rounded once. A fit
+//! that is more than a temperature is applied in f64, by way of log-probabilities.
 
 use half::f16;
 use serde::Serialize;
@@ -13,6 +14,7 @@ use softargmax::{Element, RowsMut, Temperature, log_softmax_in_place, softmax_in
 
 use crate::args::{self, ApplyArgs};
 use crate::error::CliError;
+use crate::fit::applied::Applied as Fit;
 use crate::input::{Dtype, Number, ReadOptions, Source, is_stream};
 use crate::json;
 use crate::output::{Format, Sink};
@@ -32,14 +34,19 @@ pub(crate) fn run(args: &ApplyArgs) -> Result<(), CliError> {
     let options = ReadOptions { axis: args.axis, delimiter };
     let mut source = Source::open(&args.logits, &options)?;
     let dtype = args.dtype.map_or(source.dtype(), Dtype::from);
+    let by = By::of(args, &source)?;
     let mut sink = Sink::create(&args.output, format, dtype, &source)?;
 
-    let job = Job { temperature: args.temperature, log: args.log, threads: threads(args)? };
-    let done = match (dtype == source.dtype(), dtype) {
+    let job = Job { by, log: args.log, threads: threads(args.threads)? };
+    let is_plain = matches!(job.by, By::Temperature(_));
+    let done = match (is_plain && dtype == source.dtype(), dtype) {
         (true, Dtype::F16) => job.stream::<f16>(&mut source, &mut sink)?,
         (true, Dtype::F32) => job.stream::<f32>(&mut source, &mut sink)?,
         _ => job.stream::<f64>(&mut source, &mut sink)?,
     };
+    if let By::Fit(fit) = &job.by {
+        fit.expect_rows(&source, done.rows)?;
+    }
     sink.finish()?;
 
     source.note_header();
@@ -58,7 +65,7 @@ pub(crate) fn run(args: &ApplyArgs) -> Result<(), CliError> {
             rows: done.rows,
             classes: source.classes(),
             dtype: dtype.to_string(),
-            temperature: args.temperature,
+            temperature: job.by.temperature(),
             output: args.output.display().to_string(),
             log: args.log,
             nan_rows: done.nan_rows,
@@ -74,16 +81,44 @@ struct Document {
     rows: u64,
     classes: usize,
     dtype: String,
-    #[serde(serialize_with = "json::temperature")]
-    temperature: Temperature,
+    /// Null where it is not all there is to a fit.
+    #[serde(serialize_with = "json::optional_temperature")]
+    temperature: Option<Temperature>,
     output: String,
     log: bool,
     nan_rows: u64,
 }
 
+/// What makes probabilities of logits.
+enum By {
+    Temperature(Temperature),
+    Fit(Box<Fit>),
+}
+
+impl By {
+    /// Reads the fit, if it is one. One that is only a temperature is taken as that.
+    fn of(args: &ApplyArgs, source: &Source) -> Result<Self, CliError> {
+        match (args.temperature, &args.fit) {
+            (Some(temperature), _) => Ok(By::Temperature(temperature)),
+            (None, Some(path)) => {
+                let fit = Fit::open(path, args.groups.as_deref(), source)?;
+                Ok(fit.temperature().map_or_else(|| By::Fit(Box::new(fit)), By::Temperature))
+            }
+            (None, None) => Err(CliError::internal("neither a temperature nor a fit")),
+        }
+    }
+
+    fn temperature(&self) -> Option<Temperature> {
+        match self {
+            By::Temperature(temperature) => Some(*temperature),
+            By::Fit(_) => None,
+        }
+    }
+}
+
 /// What is done to every block.
 struct Job {
-    temperature: Temperature,
+    by: By,
     log: bool,
     /// `None` for as many as there are.
     threads: Option<rayon::ThreadPool>,
@@ -114,6 +149,9 @@ impl Job {
             if rows == 0 {
                 return Ok(done);
             }
+            if let By::Fit(fit) = &self.by {
+                fit.to_logits(source, &mut block, done.rows)?;
+            }
             for (row, logits) in (done.rows..).zip(block.chunks(classes)) {
                 if logits.iter().fold(false, |nan, x| nan | Number::is_nan(*x)) {
                     done.nan_rows += 1;
@@ -122,19 +160,30 @@ impl Job {
                     return Err(no_distribution(source, row));
                 }
             }
-            self.transform(&mut block, classes)?;
+            self.transform(&mut block, classes, done.rows)?;
             sink.write_block(&block)?;
             done.rows += rows;
             progress.advance(rows);
         }
     }
 
-    fn transform<T: Element>(&self, block: &mut [T], classes: usize) -> Result<(), CliError> {
+    /// Logits to probabilities, or their logarithms; `first` is the row of the source that the block begins with.
+    fn transform<T: Number + Element>(
+        &self,
+        block: &mut [T],
+        classes: usize,
+        first: u64,
+    ) -> Result<(), CliError> {
         // The reader gives whole rows, so nothing is left that could be wrong.
-        let rows = RowsMut::new(block, classes).map_err(CliError::internal)?;
-        let work = || match self.log {
-            true => log_softmax_in_place(rows, self.temperature),
-            false => softmax_in_place(rows, self.temperature),
+        let mut work = || match &self.by {
+            By::Temperature(temperature) => {
+                let rows = RowsMut::new(block, classes)?;
+                match self.log {
+                    true => log_softmax_in_place(rows, *temperature),
+                    false => softmax_in_place(rows, *temperature),
+                }
+            }
+            By::Fit(fit) => fit.transform(block, classes, first, self.log),
         };
         let done = match &self.threads {
             Some(pool) => pool.install(work),
@@ -191,8 +240,9 @@ fn delimiter(character: char) -> Result<u8, CliError> {
     }
 }
 
-fn threads(args: &ApplyArgs) -> Result<Option<rayon::ThreadPool>, CliError> {
+/// Threads of our own, where a number of them was asked for.
+pub(crate) fn threads(count: Option<u16>) -> Result<Option<rayon::ThreadPool>, CliError> {
     let build = |count| rayon::ThreadPoolBuilder::new().num_threads(usize::from(count)).build();
-    let pool = args.threads.map(build).transpose();
+    let pool = count.map(build).transpose();
     pool.map_err(|e| CliError::refused(format!("cannot start so many threads: {e}")))
 }

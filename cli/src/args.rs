@@ -3,11 +3,21 @@
 //! `--help`, the shell completions and `docs/cli.md` are all made from the records in this file, so
 //! they cannot disagree.
 
+mod fit;
+mod labelled;
+mod report;
+mod scan;
+
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use softargmax::{Target, Temperature};
+
+pub(crate) use fit::{EvalArgs, FitArgs, ModelChoice, Rule};
+pub(crate) use labelled::{Content, LabelledArgs};
+pub(crate) use report::ReportArgs;
+pub(crate) use scan::{MergeArgs, ScanArgs};
 
 use crate::error::CliError;
 use crate::sweep::temperatures::TemperatureList;
@@ -47,6 +57,11 @@ pub(crate) enum Verb {
     Sweep(SweepArgs),
     Apply(ApplyArgs),
     Solve(SolveArgs),
+    Fit(FitArgs),
+    Eval(EvalArgs),
+    Report(ReportArgs),
+    Scan(ScanArgs),
+    Merge(MergeArgs),
     Completions(CompletionsArgs),
     /// Print docs/cli.md.
     #[command(hide = true)]
@@ -108,6 +123,7 @@ pub(crate) struct SweepArgs {
 Examples:
   softargmax apply logits.npy -t 1.8 -o probs.npy
   softargmax apply logits.npy -t 0.07 --log --dtype f64 -o log_probs.npy
+  softargmax apply logits.npy --fit fit.json -o probs.npy
   cat logits.csv | softargmax apply - -t 1 --format csv -o - > probs.csv")]
 pub(crate) struct ApplyArgs {
     /// The .npy or .csv file of logits (`-`: standard input)
@@ -115,8 +131,25 @@ pub(crate) struct ApplyArgs {
     pub(crate) logits: PathBuf,
 
     /// The temperature: a decimal number from 0 up, taken to mean exactly what is written, or `inf`
-    #[arg(short, long, value_name = "TAU", allow_hyphen_values = true)]
-    pub(crate) temperature: Temperature,
+    #[arg(
+        short,
+        long,
+        value_name = "TAU",
+        allow_hyphen_values = true,
+        required_unless_present = "fit",
+        conflicts_with = "fit"
+    )]
+    pub(crate) temperature: Option<Temperature>,
+
+    /// What `fit --save` wrote, in place of a temperature
+    ///
+    /// A fit of probabilities is applied to probabilities.
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) fit: Option<PathBuf>,
+
+    /// The groups of the rows, where the fit has a temperature for every group
+    #[arg(long, value_name = "FILE", conflicts_with = "temperature")]
+    pub(crate) groups: Option<PathBuf>,
 
     /// Where the probabilities go: a .npy or .csv file (`-`: standard output)
     #[arg(short, long, value_name = "FILE")]

@@ -28,6 +28,38 @@ pub(crate) fn real<S: Serializer>(x: &f64, serializer: S) -> Result<S::Ok, S::Er
     Real(*x).serialize(serializer)
 }
 
+/// For `#[serde(serialize_with)]`: a number, or null where it is NaN: there was nothing to measure.
+pub(crate) fn measured<S: Serializer>(x: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    (!x.is_nan()).then_some(Real(*x)).serialize(serializer)
+}
+
+/// For `#[serde(serialize_with)]`: a number, or null where there is none.
+pub(crate) fn optional_real<S: Serializer>(x: &Option<f64>, s: S) -> Result<S::Ok, S::Error> {
+    x.map(Real).serialize(s)
+}
+
+/// For `#[serde(serialize_with)]`: several numbers, or null where there are none.
+pub(crate) fn optional_reals<S: Serializer, X: AsRef<[f64]>>(
+    x: &Option<X>,
+    s: S,
+) -> Result<S::Ok, S::Error> {
+    match x {
+        Some(x) => reals(x.as_ref(), s),
+        None => s.serialize_none(),
+    }
+}
+
+/// For `#[serde(serialize_with)]`: a temperature, or null where there is none.
+pub(crate) fn optional_temperature<S: Serializer>(
+    temperature: &Option<Temperature>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match temperature {
+        Some(temperature) => self::temperature(temperature, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// For `#[serde(serialize_with)]`: several numbers.
 pub(crate) fn reals<S: Serializer>(x: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(x.iter().map(|&x| Real(x)))

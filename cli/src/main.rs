@@ -6,13 +6,18 @@
 
 mod apply;
 mod args;
+mod calibration;
 mod docs;
 mod error;
+mod eval;
+mod fit;
 mod input;
 mod json;
+mod labelled;
 mod output;
 mod progress;
 mod report;
+mod scan;
 mod solve;
 mod sweep;
 
@@ -35,6 +40,11 @@ fn run(verb: Verb) -> Result<ExitCode, CliError> {
         Verb::Sweep(args) => sweep::run(&args)?,
         Verb::Apply(args) => apply::run(&args)?,
         Verb::Solve(args) => return solve::run(&args),
+        Verb::Fit(args) => return fit::run(&args),
+        Verb::Eval(args) => eval::run(&args)?,
+        Verb::Report(args) => calibration::run(&args)?,
+        Verb::Scan(args) => scan::run(&args)?,
+        Verb::Merge(args) => return scan::merge::run(&args),
         Verb::Completions(args) => docs::completions(args.shell)?,
         Verb::HelpMarkdown => docs::help_markdown()?,
     }

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-const VERBS: [&str; 4] = ["sweep", "apply", "solve", "completions"];
+const VERBS: [&str; 9] =
+    ["sweep", "apply", "solve", "fit", "eval", "report", "scan", "merge", "completions"];
 
 fn softargmax(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_softargmax")).args(args).output().expect("the program starts")
@@ -55,18 +56,38 @@ fn every_example_runs() {
     }
 }
 
-/// The files that the examples speak of: two rows of three logits.
+/// The files that the examples speak of: twelve rows of three logits, their labels, a fit and two scans.
 #[cfg(unix)]
 fn write_logits(folder: &Path) {
-    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
-    // Padded so that the numbers begin at a multiple of 64 bytes.
-    let header = format!("{header:<117}\n");
-    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
-    npy.extend((header.len() as u16).to_le_bytes());
-    npy.extend(header.bytes());
-    npy.extend([1.0f32, 2.0, 4.0, 0.5, 0.0, -1.0].into_iter().flat_map(f32::to_le_bytes));
-    std::fs::write(folder.join("logits.npy"), npy).expect("a file");
-    std::fs::write(folder.join("logits.csv"), "1,2,4\n0.5,0,-1\n").expect("a file");
+    let npy = |header: &str| {
+        // Padded so that the numbers begin at a multiple of 64 bytes.
+        let header = format!("{header:<117}\n");
+        let length = (header.len() as u16).to_le_bytes();
+        [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes()].concat()
+    };
+    let mut logits = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (12, 3), }");
+    logits.extend(
+        [1.0f32, 2.0, 4.0, 0.5, 0.0, -1.0].repeat(6).into_iter().flat_map(f32::to_le_bytes),
+    );
+    std::fs::write(folder.join("logits.npy"), logits).expect("a file");
+    std::fs::write(folder.join("logits.csv"), "1,2,4\n0.5,0,-1\n".repeat(6)).expect("a file");
+    std::fs::write(folder.join("probs.csv"), "0.1,0.2,0.7\n0.6,0.3,0.1\n".repeat(6))
+        .expect("a file");
+    let labels = "2\n0\n2\n1\n1\n0\n2\n0\n0\n1\n2\n0\n";
+    std::fs::write(folder.join("labels.csv"), labels).expect("a file");
+    let mut classes = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (12,), }");
+    classes.extend(labels.bytes().filter(u8::is_ascii_digit).map(|digit| digit - b'0'));
+    std::fs::write(folder.join("labels.npy"), classes).expect("a file");
+    let fit = ["fit", "logits.npy", "--labels", "labels.npy", "--save", "fit.json"];
+    let mut program = Command::new(env!("CARGO_BIN_EXE_softargmax"));
+    let output = program.args(fit).current_dir(folder).output().expect("the program starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for name in ["scan.json", "scan2.json"] {
+        let scan = ["scan", "logits.npy", "--labels", "labels.npy", "-o", name];
+        let mut program = Command::new(env!("CARGO_BIN_EXE_softargmax"));
+        let output = program.args(scan).current_dir(folder).output().expect("the program starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]

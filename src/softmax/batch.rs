@@ -11,7 +11,7 @@ use crate::temperature::Temperatures;
 
 /// Rows up to this long have the next one fetched from memory while they are computed: a row's first
 /// sweep would wait for it otherwise. Longer ones are streams that the machine fetches by itself.
-const FETCH_AHEAD: usize = 256 * 1024;
+pub(crate) const FETCH_AHEAD: usize = 256 * 1024;
 
 #[derive(Clone, Copy)]
 pub(super) enum Function {

@@ -268,19 +268,31 @@ pub(crate) fn rest<S: Simd, R: Real>(
     plan: &Plan<R>,
     space: &mut Space<R>,
 ) -> (f64, Double) {
-    let Space { staged, weights } = space;
-    weights.resize(BLOCK, R::ZERO);
     let mut lanes = Lanes::ZERO;
     let mut total = 0.0;
     for block in row.chunks(BLOCK) {
-        let block = plan.staged(block, staged);
-        let out = &mut weights[..block.len()];
-        let mut maxima = [R::ZERO; LANES];
-        simd.call(Rest { block, out, plan, maxima: &mut maxima });
-        simd.call(AddUp { weights: &weights[..block.len()], lanes: &mut lanes });
-        total += maxima.iter().map(|count| count.to_f64()).sum::<f64>();
+        let (_, weights, maxima) = rest_of_block(simd, block, plan, space);
+        simd.call(AddUp { weights, lanes: &mut lanes });
+        total += maxima;
     }
     (total, lanes.sum::<R>())
+}
+
+/// A block as staged, its weights without those of the maximum, and how many entries are the maximum.
+#[inline(always)]
+pub(crate) fn rest_of_block<'a, S: Simd, R: Real>(
+    simd: S,
+    block: &'a [R],
+    plan: &Plan<R>,
+    space: &'a mut Space<R>,
+) -> (&'a [R], &'a [R], f64) {
+    let Space { staged, weights } = space;
+    weights.resize(BLOCK, R::ZERO);
+    let block = plan.staged(block, staged);
+    let out = &mut weights[..block.len()];
+    let mut maxima = [R::ZERO; LANES];
+    simd.call(Rest { block, out, plan, maxima: &mut maxima });
+    (block, out, maxima.iter().map(|count| count.to_f64()).sum())
 }
 
 /// Blocks on their way: those of a row that must be staged, and weights that nobody asked for. Empty

@@ -171,7 +171,7 @@ impl Reader {
 }
 
 /// The fields of a stream, one at a time, in bounded memory.
-struct Fields {
+pub(super) struct Fields {
     input: Box<dyn Read>,
     core: csv_core::Reader,
     buffer: Vec<u8>,
@@ -180,13 +180,13 @@ struct Fields {
     field: Vec<u8>,
     field_len: usize,
     /// Whether this field is the last of its record.
-    ends_record: bool,
+    pub(super) ends_record: bool,
     /// The line on which this field's record begins, counted from 1.
-    line: u64,
+    pub(super) line: u64,
 }
 
 impl Fields {
-    fn new(input: Box<dyn Read>, delimiter: u8) -> Self {
+    pub(super) fn new(input: Box<dyn Read>, delimiter: u8) -> Self {
         Self {
             input,
             core: csv_core::ReaderBuilder::new().delimiter(delimiter).build(),
@@ -200,7 +200,7 @@ impl Fields {
     }
 
     /// Goes to the next field; false at the end. A line of nothing but blanks is no record.
-    fn advance(&mut self) -> Result<bool, InputError> {
+    pub(super) fn advance(&mut self) -> Result<bool, InputError> {
         loop {
             let begins_record = self.ends_record;
             if !self.split()? {
@@ -266,11 +266,11 @@ impl Fields {
         &self.field[..self.field_len]
     }
 
-    fn text(&self) -> std::borrow::Cow<'_, str> {
+    pub(super) fn text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(self.raw())
     }
 
-    fn number(&self) -> Option<f64> {
+    pub(super) fn number(&self) -> Option<f64> {
         // Not line feeds: one in a field comes from a quote that was not closed.
         str::from_utf8(self.raw()).ok()?.trim_matches([' ', '\t']).parse().ok()
     }

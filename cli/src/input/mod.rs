@@ -4,11 +4,15 @@
 //! Numbers arrive in the type asked for, exactly or not at all. No more than [`MAX_NUMBERS`] of them
 //! are held at once, whatever a header claims, so that a file may be larger than memory.
 
+mod column;
 mod csv;
 mod dtype;
+mod groups;
 mod header;
+mod labels;
 mod layout;
 mod npy;
+mod weights;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -16,8 +20,12 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
+pub(crate) use column::Beside;
 pub(crate) use dtype::{Dtype, Number};
+pub(crate) use groups::Groups;
+pub(crate) use labels::{IGNORED, LabelOptions, Labels, read_class_names};
 pub(crate) use layout::Layout;
+pub(crate) use weights::read_weights;
 
 use crate::error::CliError;
 
@@ -40,9 +48,31 @@ impl Default for ReadOptions {
     }
 }
 
+/// How far from 1 the sum of probabilities may be for the roundings of whoever wrote them: f16 has three
+/// digits, and so may a text (no dtype).
+pub(crate) fn tolerance(dtype: Option<Dtype>) -> f64 {
+    match dtype {
+        None | Some(Dtype::F16) => 1e-2,
+        Some(Dtype::F32 | Dtype::F64) => 1e-3,
+    }
+}
+
 /// Whether a path means standard input or output.
 pub(crate) fn is_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
+}
+
+/// Opens a file; also says what messages call it, and its size where that cannot change by itself.
+fn open(path: &Path) -> Result<(String, File, Option<u64>), InputError> {
+    let name = path.display().to_string();
+    let opened = File::open(path).and_then(|file| {
+        let metadata = file.metadata()?;
+        Ok((file, metadata.is_file().then_some(metadata.len())))
+    });
+    match opened {
+        Ok((file, size)) => Ok((name, file, size)),
+        Err(e) => Err(InputError::io(&e).within(&name)),
+    }
 }
 
 /// An open file of logits.
@@ -63,15 +93,8 @@ impl Source {
             let stdin = Box::new(io::stdin().lock());
             return Self::from_reader("standard input".to_owned(), stdin, None, options);
         }
-        let name = path.display().to_string();
-        let opened = File::open(path).and_then(|file| {
-            let metadata = file.metadata()?;
-            Ok((file, metadata.is_file().then_some(metadata.len())))
-        });
-        match opened {
-            Ok((file, size)) => Self::from_reader(name, Box::new(file), size, options),
-            Err(e) => Err(InputError::io(&e).within(&name)),
-        }
+        let (name, file, size) = open(path)?;
+        Self::from_reader(name, Box::new(file), size, options)
     }
 
     /// Says on stderr that the first line was not taken for numbers, if so: a note at the end of a run.
@@ -106,6 +129,14 @@ impl Source {
         match &self.reader {
             Reader::Npy(npy) => npy.dtype(),
             Reader::Csv(_) => Dtype::F64,
+        }
+    }
+
+    /// How far from 1 the sum of a row of probabilities may be.
+    pub(crate) fn tolerance(&self) -> f64 {
+        match &self.reader {
+            Reader::Npy(npy) => tolerance(Some(npy.dtype())),
+            Reader::Csv(_) => tolerance(None),
         }
     }
 
@@ -159,9 +190,38 @@ impl Source {
 impl Reader {
     fn new(
         name: &str,
-        mut input: Box<dyn Read>,
+        input: Box<dyn Read>,
         size: Option<u64>,
         options: &ReadOptions,
+    ) -> Result<Self, InputError> {
+        match Format::tell(name, input, options.delimiter, "of logits")? {
+            Format::Npy(input) => {
+                let layout = |shape| Layout::new(shape, options.axis);
+                npy::Reader::new(input, size, layout).map(Reader::Npy)
+            }
+            Format::Text(input, delimiter) => {
+                let csv = csv::Reader::new(input, delimiter, options.axis)?;
+                Ok(Reader::Csv(Box::new(csv)))
+            }
+        }
+    }
+}
+
+/// What the first bytes of an input say it is.
+enum Format {
+    /// What stands behind the magic bytes.
+    Npy(Box<dyn Read>),
+    /// The whole of it, and what separates its fields.
+    Text(Box<dyn Read>, u8),
+}
+
+impl Format {
+    /// `what` belongs in its rows: "of logits".
+    fn tell(
+        name: &str,
+        mut input: Box<dyn Read>,
+        delimiter: Option<u8>,
+        what: &str,
     ) -> Result<Self, InputError> {
         let mut start = Vec::new();
         let magic_len = npy::MAGIC.len();
@@ -169,10 +229,11 @@ impl Reader {
         peeked.map_err(|e| InputError::io(&e))?;
         let extension = Path::new(name).extension().and_then(OsStr::to_str).unwrap_or_default();
         if start.is_empty() {
-            return Err(InputError::new("is empty").hint("it needs at least one row of logits"));
+            let hint = format!("it needs at least one row {what}");
+            return Err(InputError::new("is empty").hint(hint));
         }
         if start == npy::MAGIC {
-            return npy::Reader::new(input, size, options.axis).map(Reader::Npy);
+            return Ok(Format::Npy(input));
         }
         if start.starts_with(b"PK\x03\x04") {
             return Err(InputError::new("is a zip archive, such as .npz")
@@ -183,9 +244,8 @@ impl Reader {
                 .hint("write it with np.save, or name it .csv if it is text"));
         }
         let tab = extension.eq_ignore_ascii_case("tsv");
-        let delimiter = options.delimiter.unwrap_or(if tab { b'\t' } else { b',' });
-        let input = Box::new(Cursor::new(start).chain(input));
-        csv::Reader::new(input, delimiter, options.axis).map(|csv| Reader::Csv(Box::new(csv)))
+        let delimiter = delimiter.unwrap_or(if tab { b'\t' } else { b',' });
+        Ok(Format::Text(Box::new(Cursor::new(start).chain(input)), delimiter))
     }
 }
 

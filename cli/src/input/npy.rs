@@ -37,14 +37,15 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// `input` stands behind the magic bytes; `size` counts the whole file, if that is known.
+    /// `input` stands behind the magic bytes; `size` counts the whole file, if that is known; `layout`
+    /// says what the rows of a shape are.
     pub(super) fn new(
         mut input: Box<dyn Read>,
         size: Option<u64>,
-        axis: isize,
+        layout: impl FnOnce(Vec<usize>) -> Result<Layout, InputError>,
     ) -> Result<Self, InputError> {
         let (header, start) = read_header(&mut input)?;
-        let layout = Layout::new(header.shape, axis)?;
+        let layout = layout(header.shape)?;
         let panel = layout.panel(header.fortran)?;
         let numbers = layout.rows() * layout.classes() as u64;
         let data = start..start + numbers * header.stored.size() as u64;

@@ -18,6 +18,11 @@ impl Bars {
         Self(if is_utf8 { BLOCKS } else { ASCII })
     }
 
+    /// Whether nothing but ASCII may be printed.
+    pub(super) fn are_ascii(&self) -> bool {
+        self.0 == ASCII
+    }
+
     /// One character per value; `full` is the value of the highest bar.
     pub(super) fn draw(&self, values: &[f64], full: f64) -> String {
         let steps = self.0.len() as f64;

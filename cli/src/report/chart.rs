@@ -4,14 +4,14 @@
 //! ends of the log axis, with dashes across the gap.
 
 use svg::Document;
-use svg::node::element::path::Data;
-use svg::node::element::{Circle, Group, Line, Rectangle, Style, Text, Title};
+use svg::node::element::{Circle, Group, Line, Rectangle, Style, Title};
 
 use softargmax::Temperature;
 
 pub(crate) use super::axis::Axis;
 use super::axis::Place;
-use super::{labels, palette};
+use super::pen::{quiet, rule, tenth, text};
+use super::{labels, palette, pen};
 use crate::error::CliError;
 use crate::output::Target;
 
@@ -140,17 +140,7 @@ impl Chart {
             (frame.x(self.axis.place(temperature)), y(value))
         };
         let (stroke, dot, ring) = if self.is_crowded() { (1.3, 2.2, 0.0) } else { (2.2, 4.0, 1.2) };
-        let mut data = Data::new();
-        for (i, (x, y)) in series.curve.iter().map(at).enumerate() {
-            let point = (tenth(x), tenth(y));
-            data = if i == 0 { data.move_to(point) } else { data.line_to(point) };
-        }
-        let curve = svg::node::element::Path::new()
-            .set("d", data)
-            .set("fill", "none")
-            .set("stroke", "currentColor")
-            .set("stroke-width", stroke)
-            .set("stroke-linejoin", "round");
+        let curve = pen::curve(series.curve.iter().map(at)).set("stroke-width", stroke);
         let mut group = Group::new().add(curve);
         for mark in &series.marks {
             let neighbour = match self.axis.place(mark.0) {
@@ -210,28 +200,7 @@ fn label_and_end((i, series): (usize, &Series)) -> Option<(usize, &str, f64)> {
     Some((i, series.label.as_deref()?, value))
 }
 
-fn text(x: f64, y: f64, anchor: &str, content: &str) -> Text {
-    Text::new(content).set("x", tenth(x)).set("y", tenth(y)).set("text-anchor", anchor)
-}
-
-fn quiet(x: f64, y: f64, anchor: &str, content: &str) -> Text {
-    text(x, y, anchor, content).set("class", "quiet")
-}
-
-fn rule(from: (f64, f64), to: (f64, f64)) -> Line {
-    Line::new()
-        .set("x1", tenth(from.0))
-        .set("y1", tenth(from.1))
-        .set("x2", tenth(to.0))
-        .set("y2", tenth(to.1))
-}
-
 /// A thin line in the colour of the series it belongs to.
 fn coloured(from: (f64, f64), to: (f64, f64)) -> Line {
     rule(from, to).set("stroke", "currentColor").set("stroke-width", 1.2)
-}
-
-/// A tenth of a unit is finer than the eye and keeps the file small.
-fn tenth(x: f64) -> f32 {
-    ((x * 10.0).round() / 10.0) as f32
 }

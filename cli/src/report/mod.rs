@@ -2,9 +2,14 @@
 
 mod axis;
 mod bars;
+pub(crate) mod calibration;
 pub(crate) mod chart;
+pub(crate) mod eval;
+pub(crate) mod fit;
 mod labels;
+pub(crate) mod merge;
 mod palette;
+mod pen;
 pub(crate) mod solve;
 pub(crate) mod sweep;
 mod table;

@@ -32,6 +32,61 @@ pub(super) fn rounded(x: f64) -> String {
     format!("{rounded}")
 }
 
+/// A number to so many digits, without an exponent where that is readable, trailing zeros kept.
+pub(super) fn significant(x: f64, digits: usize) -> String {
+    if !x.is_finite() || x == 0.0 {
+        return figure(x);
+    }
+    let exponential = format!("{x:.*e}", digits - 1);
+    // What rounding made of the power of ten: 9.9996 has four digits before the point of 10.00.
+    let power = exponential.split_once('e').and_then(|(_, power)| power.parse::<i32>().ok());
+    match power {
+        Some(power @ -5..=6) => format!("{x:.*}", (digits as i32 - 1 - power).max(0) as usize),
+        _ => exponential,
+    }
+}
+
+/// A temperature to four digits; a short one in full, so that 1 is told from 1.000.
+pub(super) fn tau(x: f64) -> String {
+    let (plain, rounded) = (format!("{x}").to_lowercase(), significant(x, 4));
+    if plain.len() <= rounded.len() { plain } else { rounded }
+}
+
+/// A mean of losses: four decimals, more digits only where those show nothing.
+pub(super) fn loss(x: f64) -> String {
+    match x.abs() {
+        size if size == 0.0 || !(5e-5..1e6).contains(&size) => figure(x),
+        _ => format!("{x:.4}"),
+    }
+}
+
+/// A share as a percentage: one decimal, two below one percent, exact 0 and 1 bare.
+pub(super) fn percent(share: f64) -> String {
+    format!("{}\u{202f}%", points(share))
+}
+
+/// The number of a percentage.
+pub(super) fn points(share: f64) -> String {
+    let hundred = share * 100.0;
+    match hundred.abs() {
+        size if size == 0.0 || size == 100.0 || !size.is_finite() => figure(hundred),
+        size if size < 1.0 => format!("{hundred:.2}"),
+        _ => format!("{hundred:.1}"),
+    }
+}
+
+/// A difference with its sign, as typesetters write it.
+pub(super) fn signed(x: f64, write: fn(f64) -> String) -> String {
+    let size = write(x.abs());
+    // What is rounded to nothing has no sign.
+    let is_nothing = size.bytes().all(|byte| matches!(byte, b'0' | b'.'));
+    match x {
+        x if is_nothing || x.is_nan() => size,
+        x if x < 0.0 => format!("−{size}"),
+        _ => format!("+{size}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +127,46 @@ mod tests {
         ];
         for (x, text) in cases {
             assert_eq!(short(x), text);
+        }
+    }
+
+    #[test]
+    fn significant_digits_are_counted_after_rounding() {
+        let cases =
+            [(9.9996, "10.00"), (0.0123456, "0.01235"), (123456.0, "123456"), (2.0, "2.000")];
+        for (x, text) in cases {
+            assert_eq!(significant(x, 4), text);
+        }
+        assert_eq!(significant(1.5e-12, 3), "1.50e-12");
+        assert_eq!(significant(f64::INFINITY, 3), "inf");
+        assert_eq!(
+            (tau(1.0), tau(1.5), tau(2.239_104)),
+            ("1".into(), "1.5".into(), "2.239".into())
+        );
+    }
+
+    #[test]
+    fn percentages_keep_what_is_exact_bare() {
+        let cases =
+            [(0.0, "0"), (1.0, "100"), (0.99996, "100.0"), (0.0069, "0.69"), (0.155, "15.5")];
+        for (share, text) in cases {
+            assert_eq!(points(share), text);
+        }
+    }
+
+    #[test]
+    fn a_difference_has_a_sign_unless_nothing_is_left_of_it() {
+        assert_eq!(signed(-0.0497, loss), "−0.0497");
+        assert_eq!(signed(0.021, points), "+2.1");
+        assert_eq!(signed(-1e-9, points), "0.00");
+        assert_eq!(signed(f64::NAN, points), "nan");
+    }
+
+    #[test]
+    fn a_loss_that_four_decimals_lose_keeps_its_digits() {
+        let cases = [(0.0, "0"), (0.138_91, "0.1389"), (4e-10, "4.00e-10"), (f64::INFINITY, "inf")];
+        for (x, text) in cases {
+            assert_eq!(loss(x), text);
         }
     }
 }

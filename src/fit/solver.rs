@@ -1,0 +1,262 @@
+//! The search for τ*: asks for sums at a temperature, is told, asks again.
+//!
+//! ```text
+//! f(β) = Σ w (ln Σ_j exp(β x_j) − β x_y)           convex; g = β f', v = β² f'', k = β³ f''' from the sums
+//! named end?                                       from two sums of the first pass
+//! u = −2 g v / (2 v² − g k)                        Halley's step, relative; error of β(1 + u): some u³
+//! every g narrows a bracket; a step that leaves it is replaced by a wider or a halving one
+//! |u| < 5e-5: done, the sums at β(1 + u) by Taylor's series
+//! ```
+//!
+//! The solver never sees a row. Whoever has the rows, in memory, in a file or on other machines, makes the
+//! sums; see [`TemperatureSolver`].
+
+use crate::double::power_of_two;
+use crate::fit::estimate::{AtEnd, Outcome, Prior, TemperatureFit};
+use crate::fit::row::Depth;
+use crate::fit::scan::{AtTemperature, Scan};
+use crate::temperature::Temperature;
+
+/// A relative step below this ends the search: what it leaves is its cube.
+const LAST_STEP: f64 = 5e-5;
+/// A step below this is good enough to be followed by the last pass.
+const LAST_BUT_ONE: f64 = 0.04;
+
+/// Scales beyond 2^±1000 are not looked for.
+const LIMITS: [f64; 2] = [power_of_two(-1000), power_of_two(1000)];
+
+/// The search for the best temperature, for rows that are not in memory at once.
+///
+/// It asks for a [`Scan`] over all rows, looks at it, and asks again, two to five times.
+/// [`fit_temperature`](crate::fit_temperature) is this loop over rows in memory, from a start found on a sample.
+///
+/// # Example
+/// ```
+/// use softargmax::{Labels, Outcome, Rows, TemperatureSolver};
+///
+/// let blocks = [([3.0f32, 0.0, 1.0, 2.0], [0, 0]), ([0.5, 0.0, -1.0, 4.0], [0, 1])];
+/// let mut solver = TemperatureSolver::new(2, None);
+/// while let Some(mut scan) = solver.next_scan() {
+///     for (logits, labels) in &blocks {
+///         scan.add(Rows::new(logits, 2)?, Labels::new(labels, 2)?, None)?;
+///     }
+///     solver.take(&scan);
+/// }
+/// let fit = solver.fit();
+/// assert_eq!((fit.outcome, fit.rows), (Outcome::Converged, 4));
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TemperatureSolver {
+    classes: usize,
+    prior: Option<Prior>,
+    /// Where the slope is negative, and where it is not: β* lies between.
+    below: f64,
+    above: f64,
+    /// What is asked next.
+    beta: f64,
+    depth: Depth,
+    stride: f64,
+    /// Ends early, and by sums in the type of the rows.
+    rough: bool,
+    surveyed: bool,
+    loss_at_one: Option<f64>,
+    passes: u32,
+    fit: Option<TemperatureFit>,
+}
+
+impl TemperatureSolver {
+    /// A search that starts at τ = 1, over rows of so many classes.
+    pub fn new(classes: usize, prior: Option<Prior>) -> Self {
+        TemperatureSolver {
+            classes,
+            prior,
+            below: 0.0,
+            above: f64::INFINITY,
+            beta: 1.0,
+            depth: Depth::Full,
+            stride: 2.0,
+            rough: false,
+            surveyed: false,
+            loss_at_one: None,
+            passes: 0,
+            fit: None,
+        }
+    }
+
+    /// The same search from a temperature near the answer, as a sample of the rows gives it: that saves a pass or
+    /// two. The limits 0 and ∞ are no start.
+    pub fn starting_at(mut self, tau: Temperature) -> Self {
+        if !tau.is_zero() && !tau.is_infinite() {
+            self.beta = tau.scale().clamp(LIMITS[0], LIMITS[1]);
+            self.depth = Depth::Draft;
+        }
+        self
+    }
+
+    /// Ends at a relative accuracy of 1e-6 or so: for a sample.
+    pub(super) fn roughly(mut self) -> Self {
+        self.rough = true;
+        self.depth = Depth::Draft;
+        self
+    }
+
+    /// The sums that are wanted next, still without rows; `None` when the answer is there.
+    pub fn next_scan(&self) -> Option<Scan> {
+        if self.fit.is_some() {
+            return None;
+        }
+        let at = Temperature::from_scale(self.beta).ok()?;
+        let one = self.depth == Depth::Full && self.loss_at_one.is_none() && self.beta != 1.0;
+        let one = one.then_some((Temperature::ONE, Depth::Loss));
+        let nodes = [(at, self.depth)].into_iter().chain(one);
+        Some(Scan::with(self.classes, !self.surveyed, nodes))
+    }
+
+    /// Learns from the scan it asked for, which has gone through all rows.
+    ///
+    /// A scan that it did not ask for, or of no rows, ends the search with [`Outcome::NoRows`].
+    pub fn take(&mut self, scan: &Scan) {
+        let asked = self.next_scan();
+        if asked.is_none_or(|asked| !asked.temperatures().eq(scan.temperatures())) {
+            self.fit.get_or_insert(TemperatureFit::of(scan, Outcome::NoRows, self.passes));
+            return;
+        }
+        self.passes += 1;
+        if !self.surveyed
+            && let Some(outcome) = TemperatureFit::named(scan, self.prior)
+        {
+            return self.end_without(scan, outcome);
+        }
+        let at = &scan.sums[0];
+        if self.depth == Depth::Full && self.loss_at_one.is_none() {
+            self.loss_at_one = scan.sums.last().map(|one| one.loss.value());
+        }
+        let slopes = Slopes::new(at, self.beta, self.prior);
+        if slopes.first < 0.0 {
+            self.below = self.beta;
+        } else {
+            self.above = self.beta; // also where it is NaN: an overflow, so β is too large
+        }
+        let step = slopes.halley();
+        let beta = self.beta * (1.0 + step);
+        let fits = beta > self.below && beta < self.above || step == 0.0;
+        let last = if self.rough { LAST_BUT_ONE } else { LAST_STEP };
+        let narrow = self.above / self.below - 1.0 < 1e-14;
+        let is_good_enough = self.rough || self.depth == Depth::Full;
+        if is_good_enough && (fits && step.abs() < last || narrow) {
+            return self.end(scan, &slopes, if fits { step } else { 0.0 });
+        }
+        let far = self.far_from_the_data(scan);
+        self.surveyed = true;
+        self.beta = match far {
+            Some(beta) => beta,
+            None if fits => beta,
+            None => self.beyond_or_between(),
+        };
+        self.depth =
+            if self.rough || !(step.abs() < LAST_BUT_ONE) { Depth::Draft } else { Depth::Full };
+        if !(LIMITS[0]..=LIMITS[1]).contains(&self.beta) || self.passes > 500 {
+            self.end_without(scan, Outcome::OutOfRange);
+        }
+    }
+
+    /// The answer; [`Outcome::NoRows`] where the search was left before its end.
+    pub fn fit(self) -> TemperatureFit {
+        self.fit.unwrap_or_else(|| {
+            TemperatureFit::of(&Scan::new(self.classes, &[]), Outcome::NoRows, self.passes)
+        })
+    }
+
+    /// After the first pass, a β of the data's own scale, where the one asked about is off by far.
+    fn far_from_the_data(&self, scan: &Scan) -> Option<f64> {
+        let spread = scan.survey.spread.value() / scan.weight.value(); // a quarter of it
+        let beta = 1.0 / spread;
+        let is_far = !(0.01..100.0).contains(&(self.beta * spread));
+        (!self.surveyed && is_far && beta > self.below && beta < self.above).then_some(beta)
+    }
+
+    fn beyond_or_between(&mut self) -> f64 {
+        self.stride *= self.stride;
+        if self.below == 0.0 {
+            self.beta / self.stride
+        } else if self.above == f64::INFINITY {
+            self.beta * self.stride
+        } else {
+            self.below.sqrt() * self.above.sqrt()
+        }
+    }
+
+    fn end_without(&mut self, scan: &Scan, outcome: Outcome) {
+        let mut fit = TemperatureFit::of(scan, outcome, self.passes);
+        let loss = if scan.infinite > 0 { Some(f64::INFINITY) } else { self.loss_at_one };
+        let asked_at_one = || {
+            let one =
+                scan.sums.iter().zip(scan.depths()).find(|(at, _)| at.tau == Temperature::ONE);
+            one.filter(|(_, depth)| *depth != Depth::Draft).map(|(at, _)| at.loss.value())
+        };
+        if let Some(loss) = loss.or_else(asked_at_one) {
+            fit.nll_before = loss / scan.weight.value();
+        }
+        self.fit = Some(fit);
+    }
+
+    fn end(&mut self, scan: &Scan, slopes: &Slopes, step: f64) {
+        let at = &scan.sums[0];
+        let (slope, variance) = (at.slope.value(), at.variance.value());
+        let growth = (1.0 + step) * (1.0 + step);
+        let end = AtEnd {
+            beta: self.beta * (1.0 + step),
+            loss: at.loss.value() + step * (slope + 0.5 * step * variance),
+            variance: growth * (variance + step * at.third.value()),
+            slope_squared: at.slope_squared.value(),
+            prior_curvature: slopes.prior_curvature,
+            tolerance: (step * step * step).abs().max(1e-15),
+        };
+        let mut fit = TemperatureFit::of(scan, Outcome::OutOfRange, self.passes);
+        fit.converge(scan, &end, self.loss_at_one.unwrap_or(f64::NAN));
+        self.fit = Some(fit);
+    }
+}
+
+/// β f', β² f'' and β³ f''' of the whole, the prior included.
+pub(super) struct Slopes {
+    pub(super) first: f64,
+    pub(super) second: f64,
+    pub(super) third: f64,
+    prior_curvature: f64,
+}
+
+impl Slopes {
+    pub(super) fn new(at: &AtTemperature, beta: f64, prior: Option<Prior>) -> Self {
+        let (pull, stiffness) = prior.map_or((0.0, 0.0), |prior| {
+            let stiffness = 1.0 / (prior.sigma * prior.sigma);
+            ((libm::log(beta) - prior.center) * stiffness, stiffness)
+        });
+        Slopes {
+            first: at.slope.value() + pull,
+            second: at.variance.value() + (stiffness - pull),
+            third: at.third.value() + (2.0 * pull - 3.0 * stiffness),
+            prior_curvature: stiffness - pull,
+        }
+    }
+
+    /// Halley's step relative to β; Newton's where the third derivative spoils it. NaN where there is none.
+    fn halley(&self) -> f64 {
+        let Slopes { first, second, third, .. } = *self;
+        if first == 0.0 {
+            return 0.0;
+        }
+        let newton = -first / second;
+        // The same as −2gv/(2v² − gk), without squares that may overflow.
+        let halley = newton / (1.0 + 0.5 * newton * (third / second));
+        let sound = second > 0.0 && halley.is_finite() && halley * newton > 0.0;
+        if sound {
+            halley
+        } else if second > 0.0 {
+            newton
+        } else {
+            f64::NAN
+        }
+    }
+}
