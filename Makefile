@@ -32,6 +32,8 @@ docs: ## write docs/cli.md, the picture, the documents' console output and docs/
 	$(PROGRAM) help-markdown > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
 	$(PROGRAM) sweep 1 5 7 10 --temperatures 0.1,1,10,100,10000 --plot docs/sweep.svg
+	mkdir -p docs/digits
+	$(PROGRAM) report examples/digits/logits.npy --labels examples/digits/labels.npy --svg docs/digits > /dev/null
 	SOFTARGMAX_UPDATE=1 $(CARGO) test --quiet --package softargmax-cli --test readme every_block
 	$(MAKE) accuracy
 
@@ -50,7 +52,7 @@ bench-peers: ## the speed beside published crates (downloads them), write benche
 
 bench-fit: .venv ## fitting a temperature beside scikit-learn and probmetrics (downloads torch), write benches/results/fit.json
 	.venv/bin/pip install --quiet --requirement benches/fit_requirements.txt
-	.venv/bin/python benches/fit_peers.py $(CARGO) bench --quiet --bench fit -- $(CURDIR)/benches/results/fit.json
+	.venv/bin/python benches/fit_peers.py $(CARGO) bench --quiet --profile release --bench fit -- $(CURDIR)/benches/results/fit.json
 
 .venv:
 	python3 -m venv .venv
@@ -64,7 +66,7 @@ digits: .venv ## train the network of examples/digits anew
 	.venv/bin/python examples/digits/train.py
 
 fuzz: ## a minute of each fuzz target (needs a nightly toolchain and cargo-fuzz)
-	for target in npy csv; do \
+	for target in npy csv scan; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -malloc_limit_mb=200 || exit 1; \
 	done
 

@@ -42,6 +42,7 @@ pub(crate) mod private {
 /// Every method is one or two instructions on each lane; names of constants as in `exp.rs`.
 pub trait Real:
     private::Element<Real = Self>
+    + crate::simd::gemm::Gemm
     + PartialOrd
     + std::ops::Add<Output = Self>
     + std::ops::Sub<Output = Self>

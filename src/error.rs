@@ -67,6 +67,22 @@ pub enum Error {
         /// The weight it has.
         got: f64,
     },
+    /// A weight of a class that is negative, infinite or NaN.
+    ClassWeight {
+        /// The class, counted from 0.
+        class: usize,
+        /// The weight it has.
+        got: f64,
+    },
+    /// A number that is outside of what it may be.
+    Parameter {
+        /// Which number.
+        what: &'static str,
+        /// The value given.
+        got: f64,
+        /// What it may be.
+        allowed: &'static str,
+    },
     /// A width of a prior that is not positive and finite.
     Prior {
         /// The value given.
@@ -129,6 +145,12 @@ impl fmt::Display for Error {
             ),
             Error::Weight { row, got } => {
                 write!(f, "row {row}: weight {got} is not allowed: it must be 0 or positive")
+            }
+            Error::ClassWeight { class, got } => {
+                write!(f, "class {class}: weight {got} is not allowed: it must be 0 or positive")
+            }
+            Error::Parameter { what, got, allowed } => {
+                write!(f, "{what} {got} is not allowed: it must be {allowed}")
             }
             Error::Prior { got } => {
                 write!(f, "prior width {got} is not allowed: it must be positive and finite")

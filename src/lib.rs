@@ -27,7 +27,16 @@
 //! | many rows, `[rows, classes]` | [`softmax_rows`], [`softmax_into`], [`softmax_in_place`] and their logarithms |
 //! | entropy, perplexity, moments, arg max | [`statistics`] |
 //! | the temperature that gives a perplexity | [`solve_temperature`] |
+//! | the temperature under which labels are most likely | [`fit_temperature`]; of files and machines [`TemperatureSolver`], [`Scan`] |
+//! | models above one temperature | [`fit_bcts`], [`fit_vector`], [`fit_ets`], [`fit_groups`], [`select`] |
+//! | NLL, Brier, accuracy, with standard errors | [`scores`], [`summarise`] |
+//! | ECE and its kin, with their noise floors | [`calibration_error`], [`classwise_calibration_error`], [`smooth_calibration_error`], [`kolmogorov_smirnov`] |
+//! | reliability, risk–coverage, before and after | [`isotonic`], [`consistency_band`], [`risk_coverage`], [`paired_bootstrap`] |
 //! | gradients, in logits and in τ | [`softmax_vjp`], [`log_softmax_vjp`], [`log_sum_exp_vjp`] |
+//! | losses of logits, with gradients in both | [`cross_entropy`], [`distillation`], [`decoupled_distillation`] |
+//! | temperature schedules | [`linear_temperature`], [`cosine_temperature`], [`exponential_temperature`], [`gumbel_softmax_temperature`] |
+//! | contrastive losses, with gradients in vectors and τ | [`info_nce`], [`moco`], [`clip`], [`nt_xent`], [`sup_con`], [`sig_lip`] |
+//! | normalised softmax: margins, floors, scales | [`normalised_softmax`], [`normface_lower_bound`], [`adacos_fixed_scale`] |
 //! | any axis of an array (feature `ndarray`) | `softmax_axis` and its kin |
 //!
 //! Logits are f32, f64, or with the feature `half` (on by default) f16 and bf16. Large batches run on
@@ -60,6 +69,7 @@ mod exact_sum;
 mod exp;
 mod fit;
 mod gradient;
+mod loss;
 mod metrics;
 mod parallel;
 mod random;
@@ -85,6 +95,18 @@ pub use fit::{
 pub use gradient::{
     Gradient, GradientMut, log_softmax_vjp, log_softmax_vjp_into, log_sum_exp_vjp,
     log_sum_exp_vjp_into, softmax_vjp, softmax_vjp_into,
+};
+pub use loss::{
+    ContrastiveLoss, ContrastiveOptions, Denominator, LogScale, Margin, Queue, SigLipLoss, Vectors,
+    VectorsLoss, adacos_dynamic_scale, adacos_fixed_scale, clip, info_nce, info_nce_in_batch, moco,
+    momentum_update, normalised_softmax, normface_lower_bound, normface_scale_for_loss,
+    normface_scale_for_probability, nt_xent, sig_lip, sup_con,
+};
+pub use loss::{
+    CrossEntropyOptions, DecoupledLoss, DecoupledOptions, Deviation, DistillationOptions,
+    Divergence, Factor, HardLabels, Loss, Reduction, cosine_temperature, cross_entropy,
+    cyclic_temperature, decoupled_distillation, distillation, exponential_temperature,
+    gumbel_softmax_temperature, linear_temperature,
 };
 pub use metrics::{
     Band, Bin, BinFree, Binning, BrierParts, CalibrationError, ClasswiseError, Differences,

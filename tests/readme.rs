@@ -42,6 +42,25 @@ fn second_block() -> Result<(), softargmax::Error> {
 }
 
 #[test]
+fn third_block() -> Result<(), softargmax::Error> {
+    // block 3
+    use softargmax::{FitOptions, Labels, Outcome, Rows, fit_temperature};
+
+    // Right three times of four, but as sure as 4.0 each time: exp(4/τ) must be 3 to 1.
+    let logits = Rows::new(&[4.0f32, 0.0, 4.0, 0.0, 4.0, 0.0, 4.0, 0.0], 2)?;
+    let fit = fit_temperature(logits, Labels::new(&[0, 0, 1, 0], 2)?, &FitOptions::default())?;
+    let found = fit.estimate.ok_or(fit.outcome).unwrap();
+    assert_eq!(found.temperature.tau() as f32, 3.6409569);
+    assert!(found.interval[0] < 3.7 && found.nll < fit.nll_before);
+
+    // Where there is no answer, there is no number.
+    let fit = fit_temperature(logits, Labels::new(&[0, 0, 0, 0], 2)?, &FitOptions::default())?;
+    assert_eq!((fit.outcome, fit.estimate), (Outcome::Separable, None));
+    // end
+    Ok(())
+}
+
+#[test]
 fn the_blocks_are_those_of_the_readme() {
     let shown = README.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     // Put together, so that these two lines are no markers themselves.
@@ -109,4 +128,20 @@ fn the_peers_are_those_of_the_file() {
     };
     let (rten, candle) = (ratio("rten-vecmath"), ratio("candle-nn"));
     readme_says(&format!("| rten-vecmath {rten:.2} times as long, candle-nn {candle:.2} times |"));
+}
+
+#[test]
+fn the_fit_is_that_of_the_file() {
+    let file = results("fit.json");
+    let shape = file["shapes"].as_array().unwrap().iter().find(|s| s["shape"][1] == 1000).unwrap();
+    let of = |name: &str| &shape["contestants"][name];
+    let seconds = of("softargmax")["seconds"].as_f64().unwrap();
+    let times = |name: &str| of(name)["ratio"].as_f64().unwrap();
+    let error = |name: &str| of(name)["relative_error"].as_f64().unwrap();
+    assert!(error("softargmax") < 1e-12);
+    readme_says(&format!(
+        "| fit of τ, [50000, 1000] f32, one thread | {seconds:.2} s; scikit-learn {:.0} times as long, probmetrics {:.0} |",
+        times("scikit-learn"),
+        times("probmetrics bisection")
+    ));
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-const PAGES: [&str; 2] = ["README.md", "docs/temperature.md"];
+const PAGES: [&str; 3] = ["README.md", "docs/temperature.md", "docs/calibration.md"];
 /// How a page says `softargmax` where the program is not installed yet.
 const FROM_SOURCE: &str = "cargo run --release -p softargmax-cli --";
 
@@ -122,6 +122,22 @@ fn the_picture_is_of_this_program() {
     assert!(read("docs/sweep.svg") == now, "docs/sweep.svg is stale: make docs");
 }
 
+#[test]
+fn the_pictures_of_the_digits_are_of_this_program() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("docs/digits")).expect("a folder");
+    run(
+        "softargmax report examples/digits/logits.npy --labels examples/digits/labels.npy --svg docs/digits",
+        folder.path(),
+    );
+    for entry in fs::read_dir(folder.path().join("docs/digits")).expect("listed") {
+        let path = entry.expect("listed").path();
+        let name = format!("docs/digits/{}", path.file_name().expect("a name").display());
+        let now = fs::read_to_string(&path).expect("a picture");
+        assert!(read(&name) == now, "{name} is stale: make docs");
+    }
+}
+
 /// Pages name files; a file that has moved would leave a dead link.
 #[test]
 fn every_link_leads_somewhere() {
@@ -130,6 +146,7 @@ fn every_link_leads_somewhere() {
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "docs/temperature.md",
+        "docs/calibration.md",
         "docs/numerics.md",
     ] {
         let text = read(page);

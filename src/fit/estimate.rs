@@ -191,7 +191,8 @@ impl TemperatureFit {
             let distance = log(tau) / robust;
             distance * distance
         } else {
-            (2.0 * (loss_at_one - loss)).max(0.0)
+            let ratio = 2.0 * (loss_at_one - loss);
+            if ratio < 0.0 { 0.0 } else { ratio } // NaN stays: the loss at 1 is not known
         };
         self.outcome = Outcome::Converged;
         self.nll_before = loss_at_one / weight;

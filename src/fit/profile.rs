@@ -58,6 +58,7 @@ impl TemperatureFit {
     pub fn from_scan(scan: &Scan, prior: Option<Prior>) -> TemperatureFit {
         let mut nodes = nodes(scan, prior);
         nodes.sort_by(|a, b| a.t.total_cmp(&b.t));
+        nodes.dedup_by(|a, b| a.t == b.t);
         let mut fit = TemperatureFit::of(scan, Outcome::OutOfRange, 1);
         let at_one = loss_at(&nodes, 0.0);
         fit.nll_before = at_one / scan.weight.value();
@@ -93,7 +94,7 @@ fn nodes(scan: &Scan, prior: Option<Prior>) -> Vec<Node> {
     };
     let nodes = scan.sums.iter().map(node);
     // Below the range of f64 or above it, a node says nothing.
-    nodes.filter(|node| node.whole.iter().all(|x| x.is_finite())).collect()
+    nodes.filter(|node| node.t.is_finite() && node.whole.iter().all(|x| x.is_finite())).collect()
 }
 
 fn end(nodes: &[Node], prior: Option<Prior>) -> Option<AtEnd> {

@@ -214,13 +214,14 @@ impl Scan {
     }
 
     pub(super) fn absorb(&mut self, other: &Scan) {
-        self.rows += other.rows;
-        self.ignored += other.ignored;
-        self.infinite += other.infinite;
+        self.rows = self.rows.saturating_add(other.rows);
+        self.ignored = self.ignored.saturating_add(other.ignored);
+        self.infinite = self.infinite.saturating_add(other.infinite);
         self.infinite_rows.extend(&other.infinite_rows);
         self.infinite_rows.sort_unstable();
         self.infinite_rows.truncate(NAMED_ROWS);
-        self.survey.constant_rows += other.survey.constant_rows;
+        let constant_rows = &mut self.survey.constant_rows;
+        *constant_rows = constant_rows.saturating_add(other.survey.constant_rows);
         let (mine, others) = (&mut self.survey, &other.survey);
         for (sum, more) in [
             (&mut self.weight, &other.weight),
@@ -243,12 +244,18 @@ impl Scan {
 
     /// How many rows were added, without those that are ignored or weigh nothing.
     pub fn rows(&self) -> u64 {
-        self.rows - self.ignored
+        // Of a file, these may be any numbers.
+        self.rows.saturating_sub(self.ignored)
     }
 
     /// How many classes a row has.
     pub fn classes(&self) -> usize {
         self.classes
+    }
+
+    /// The weight of all rows that were added: how many they are, where they have no weights.
+    pub fn weight(&self) -> f64 {
+        self.weight.value()
     }
 
     /// The temperatures it is at.

@@ -201,7 +201,7 @@ impl Cell {
     }
 
     pub(super) fn merge(&mut self, other: &Cell) {
-        self.rows += other.rows;
+        self.rows = self.rows.saturating_add(other.rows);
         for (sum, more) in [
             (&mut self.weight, &other.weight),
             (&mut self.weight_squared, &other.weight_squared),

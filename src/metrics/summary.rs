@@ -107,7 +107,7 @@ impl Sums {
     }
 
     pub(super) fn merge(&mut self, other: &Sums) {
-        self.rows += other.rows;
+        self.rows = self.rows.saturating_add(other.rows);
         self.weight.merge(&other.weight);
         self.weight_squared.merge(&other.weight_squared);
         for (sums, others) in self.of.iter_mut().flatten().zip(other.of.iter().flatten()) {

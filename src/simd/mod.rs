@@ -10,7 +10,10 @@
 //! of its own: a function to itself, so that the registers are its own too. (All loops inlined into
 //! one function took 2.6 times as long: constants and accumulators went through the stack.)
 //!
-//! This module holds the only `unsafe` of the project: the calls and the prefetches below.
+//! This module holds the only `unsafe` of the project: the calls and the prefetches below, and the products of
+//! matrices in `gemm.rs`.
+
+pub(crate) mod gemm;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 

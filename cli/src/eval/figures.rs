@@ -72,10 +72,13 @@ impl Figures {
     }
 
     pub(crate) fn of(scores: &[Score], bins: usize, resampling: &Resampling) -> Self {
-        let Summary { rows, nll, brier, accuracy, confidence, overconfidence, .. } =
-            summarise(scores);
-        let CalibrationError { ece, max, debiased, null, .. } =
-            calibration_error(scores, Binning::EqualWidth(bins), resampling);
+        let error = calibration_error(scores, Binning::EqualWidth(bins), resampling);
+        Self::new(summarise(scores), error)
+    }
+
+    pub(crate) fn new(summary: Summary, error: CalibrationError) -> Self {
+        let Summary { rows, nll, brier, accuracy, confidence, overconfidence, .. } = summary;
+        let CalibrationError { ece, max, debiased, null, .. } = error;
         Self {
             rows,
             nll: nll.value,

@@ -103,7 +103,7 @@ impl Fitting {
             let fits = keeps.iter().map(|keep| block.fit(*keep, self.prior));
             return fits.collect::<Result<_, _>>().map_err(|error| labelled.refuse(0, error));
         }
-        let start = labelled.first_fit(self.prior)?.estimate.map(|estimate| estimate.temperature);
+        let start = labelled.near_temperature(self.prior);
         let solver = || {
             let solver = TemperatureSolver::new(labelled.classes(), self.prior);
             start.map_or(solver.clone(), |tau| solver.starting_at(tau))

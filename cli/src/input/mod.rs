@@ -79,6 +79,8 @@ fn open(path: &Path) -> Result<(String, File, Option<u64>), InputError> {
 pub(crate) struct Source {
     name: String,
     reader: Reader,
+    /// The same open file, whose position the reader shares, if there is one to set.
+    file: Option<File>,
 }
 
 enum Reader {
@@ -94,7 +96,9 @@ impl Source {
             return Self::from_reader("standard input".to_owned(), stdin, None, options);
         }
         let (name, file, size) = open(path)?;
-        Self::from_reader(name, Box::new(file), size, options)
+        let same = if size.is_some() { file.try_clone().ok() } else { None };
+        let source = Self::from_reader(name, Box::new(file), size, options)?;
+        Ok(Self { file: same, ..source })
     }
 
     /// Says on stderr that the first line was not taken for numbers, if so: a note at the end of a run.
@@ -114,7 +118,7 @@ impl Source {
         options: &ReadOptions,
     ) -> Result<Self, InputError> {
         match Reader::new(&name, input, size, options) {
-            Ok(reader) => Ok(Self { name, reader }),
+            Ok(reader) => Ok(Self { name, reader, file: None }),
             Err(error) => Err(error.within(&name)),
         }
     }
@@ -166,6 +170,17 @@ impl Source {
         match &self.reader {
             Reader::Npy(_) => None,
             Reader::Csv(csv) => csv.header(),
+        }
+    }
+
+    /// Leaves out the next rows, or as many as are left; `false`, and nothing was done, where they would have to be
+    /// read: of streams, CSV and interleaved rows.
+    pub(crate) fn skip_rows(&mut self, rows: usize) -> Result<bool, InputError> {
+        match (&mut self.reader, &mut self.file) {
+            (Reader::Npy(npy), Some(file)) => {
+                npy.skip_rows(rows as u64, file).map_err(|error| error.within(&self.name))
+            }
+            _ => Ok(false),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Reads the rows of a .npy file, in order, without seeking.
+//! Reads the rows of a .npy file, in order, without seeking unless it is asked to leave rows out.
 //!
 //! ```text
 //! "\x93NUMPY" · version · header length · header (a Python dict: descr, fortran_order, shape) · numbers
@@ -11,7 +11,7 @@
 //!
 //! The layout is specified in NumPy's `numpy/lib/format.py` (NEP 1).
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
 use super::header::{Header, Stored};
 use super::layout::{Layout, Panel, Scatter};
@@ -100,6 +100,22 @@ impl Reader {
         self.fill(block)?;
         self.next_row += rows as u64;
         Ok(rows)
+    }
+
+    /// Goes past rows that are not interleaved, in `file`, which is the input; says whether it did.
+    pub(super) fn skip_rows(
+        &mut self,
+        rows: u64,
+        file: &mut impl Seek,
+    ) -> Result<bool, InputError> {
+        if self.panel.steps.is_some() {
+            return Ok(false);
+        }
+        self.next_row += rows.min(self.layout.rows() - self.next_row);
+        let row_size = (self.layout.classes() * self.stored.size()) as u64;
+        let place = SeekFrom::Start(self.data.start + self.next_row * row_size);
+        file.seek(place).map_err(|e| InputError::io(&e))?;
+        Ok(true)
     }
 
     /// Fills whole panels with what comes next.

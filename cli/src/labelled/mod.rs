@@ -8,12 +8,13 @@
 //!
 //! f16 and f32 are worked in as f32, everything else as f64; so are logits with labels that are shares.
 
+mod ahead;
 mod block;
 mod content;
 
 use std::path::{Path, PathBuf};
 
-use softargmax::{Error, Prior, TemperatureFit};
+use softargmax::Error;
 
 use crate::args::{Content, LabelledArgs};
 use crate::error::CliError;
@@ -21,7 +22,6 @@ use crate::input::{
     Beside, Dtype, Groups, IGNORED, LabelOptions, Labels, Layout, ReadOptions, Source, is_stream,
     read_class_names, read_weights,
 };
-use crate::progress::Progress;
 use block::Numbers;
 pub(crate) use block::{Block, Keep};
 use content::Looks;
@@ -31,8 +31,8 @@ pub(crate) use content::Reading;
 const HELD: usize = 1 << 28;
 /// The same where they can be read only once, or all are needed at a time: 1 GiB.
 const HELD_AT_MOST: usize = 1 << 30;
-/// Numbers read at a time.
-const BLOCK: usize = 1 << 20;
+/// Numbers read at a time: with three such blocks under way, much of them is still in the cache when it is used.
+const BLOCK: usize = 1 << 19;
 
 /// Rows of logits with their labels.
 pub(crate) struct Labelled {
@@ -183,41 +183,7 @@ impl Labelled {
         if let Some(numbers) = &self.held {
             return visit(self.block(numbers, 0)).map_err(|error| self.refuse(0, error));
         }
-        let mut source = Source::open(&self.path, &ReadOptions::default())?;
-        let mut progress = Progress::new(Some(self.rows() as u64));
-        let mut numbers = Numbers::with_capacity(self.dtype, 0);
-        let mut looks = Looks::UNKNOWN;
-        let mut first = 0;
-        loop {
-            let rows = self.next_block(&mut source, &mut numbers, first, &mut looks)?;
-            if rows == 0 {
-                break;
-            }
-            if first + rows > self.rows() || source.classes() != self.classes {
-                return Err(self.changed());
-            }
-            visit(self.block(&numbers, first)).map_err(|error| self.refuse(first, error))?;
-            first += rows;
-            progress.advance(rows as u64);
-        }
-        if first != self.rows() {
-            return Err(self.changed());
-        }
-        self.looks.get_or_insert(looks);
-        Ok(())
-    }
-
-    /// The fit of the first rows of a file alone: where to begin with that of all.
-    pub(crate) fn first_fit(&self, prior: Option<Prior>) -> Result<TemperatureFit, CliError> {
-        let mut source = Source::open(&self.path, &ReadOptions::default())?;
-        let mut numbers = Numbers::with_capacity(self.dtype, 0);
-        let mut looks = Looks::UNKNOWN;
-        let rows = self.next_block(&mut source, &mut numbers, 0, &mut looks)?;
-        if rows > self.rows() {
-            return Err(self.changed());
-        }
-        let fit = self.block(&numbers, 0).fit(&|_| true, prior);
-        fit.map_err(|error| self.refuse(0, error))
+        self.read_ahead(visit)
     }
 
     /// Warns where the numbers look as if they were something else than was said; at the end of a run.
@@ -282,9 +248,10 @@ impl Labelled {
         let mut all = Numbers::with_capacity(self.dtype, self.rows() * self.classes);
         let mut block = Numbers::with_capacity(self.dtype, 0);
         let mut looks = Looks::UNKNOWN;
+        let max_rows = (BLOCK / self.classes).max(1);
         let mut rows = 0;
         loop {
-            let read = self.next_block(&mut source, &mut block, rows, &mut looks)?;
+            let read = self.next_block(&mut source, &mut block, rows, max_rows, &mut looks)?;
             if read == 0 {
                 break;
             }
@@ -301,14 +268,15 @@ impl Labelled {
         Ok(())
     }
 
+    /// Reads the next rows; `first` is the number of the first of them.
     fn next_block(
         &self,
         source: &mut Source,
         numbers: &mut Numbers,
         first: usize,
+        max_rows: usize,
         looks: &mut Looks,
     ) -> Result<usize, CliError> {
-        let max_rows = (BLOCK / self.classes).max(1);
         let Reading { content, tolerance, .. } = self.reading;
         let rows = match numbers {
             Numbers::F32(block) => {
@@ -449,6 +417,70 @@ mod tests {
             let mut labelled = Labelled::open_within(0, &args, None, false).expect("opens");
             let error = labelled.pass(|_| Ok(())).expect_err("refused").to_string();
             assert!(error.contains(word), "{error}");
+        }
+    }
+
+    /// Whichever side stops first, the other does too, and what comes first in the file is what is said.
+    #[test]
+    fn reading_ahead_stops_when_either_side_does() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let rows = 9 * (BLOCK / 3);
+        let args = files(folder.path(), rows);
+        let mut labelled = Labelled::open_within(0, &args, None, false).expect("opens");
+        let mut seen = 0;
+        let refused = labelled.pass(|block| {
+            seen += 1;
+            let reason = "enough";
+            if block.first > 0 { Err(Error::Row { row: 1, reason }) } else { Ok(()) }
+        });
+        let error = refused.expect_err("refused").to_string();
+        assert!(seen == 2 && error.contains(&format!("row {}: enough", BLOCK / 3 + 1)), "{error}");
+
+        // A line that is no number, in a block that is read while an earlier one is worked on.
+        let text = std::fs::read_to_string(&args.logits).expect("read");
+        let cut = text.lines().take(5 * (BLOCK / 3)).map(|line| line.len() + 1).sum();
+        std::fs::write(&args.logits, format!("{}x,1,2\n", &text[..cut])).expect("written");
+        let mut rows = 0;
+        let refused = labelled.pass(|block| {
+            rows += block.rows;
+            Ok(())
+        });
+        let error = refused.expect_err("refused").to_string();
+        assert!(rows == 5 * (BLOCK / 3) && error.contains(&format!("row {rows}")), "{error}");
+    }
+
+    /// Of rows sorted by what they need, the first ones know nothing of the last.
+    #[test]
+    fn a_sample_is_from_all_over_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let rows = 1 << 17;
+        let mut args = files(folder.path(), rows);
+        // 64 classes: the sample has as many rows as the file. 256: a quarter of them.
+        for classes in [64, 256] {
+            let scale = |row: usize| (1 + 3 * (row >= rows / 2) as usize) as f32;
+            let number = |i: usize| {
+                let (row, class) = (i / classes, i % classes);
+                if class == 0 { 4.0 * scale(row) } else { 0.0 }
+            };
+            let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+            let header = format!(
+                "{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {classes}), }}\n"
+            );
+            bytes.extend((header.len() as u16).to_le_bytes());
+            bytes.extend(header.as_bytes());
+            (0..rows * classes).for_each(|i| bytes.extend(number(i).to_le_bytes()));
+            args.logits = folder.path().join("logits.npy");
+            std::fs::write(&args.logits, bytes).expect("written");
+            let label = |row: usize| format!("{}\n", row * 7919 % 1009 % 2);
+            std::fs::write(&args.labels, (0..rows).map(label).collect::<String>())
+                .expect("written");
+            (args.weights, args.ignore_label) = (None, None);
+            let labelled = Labelled::open_within(0, &args, None, false).expect("opens");
+            let near = labelled.near_temperature(None).expect("a temperature").tau();
+            let held = Labelled::open(&args, None, false).expect("opens");
+            let fit = held.all().expect("held").fit(&|_| true, None).expect("fits");
+            let tau = fit.estimate.expect("a temperature").temperature.tau();
+            assert!((near / tau - 1.0).abs() < 0.04, "{near} {tau}");
         }
     }
 }

@@ -5,7 +5,7 @@ use super::table::{Table, print as print_lines};
 use super::text::{loss, signed, tau};
 use crate::error::CliError;
 use crate::eval::figures::Figures;
-use crate::eval::{Measures, WithNull};
+use crate::eval::{HELD_SCORES, Measures, OfScores, WithNull};
 use crate::labelled::Labelled;
 
 pub(crate) fn print(labelled: &Labelled, bins: u32, measures: &[Measures]) -> Result<(), CliError> {
@@ -80,18 +80,44 @@ fn print_one(bins: u32, measures: &Measures) -> Result<(), CliError> {
     row(&format!("ECE, {bins} bins of equal width"), noisy(width));
     row("the same, debiased", plain(share(ece_debiased)));
     row("largest gap of a bin (MCE)", plain(share(mce)));
-    row(&format!("ECE, {bins} bins of equal mass"), noisy(measures.ece_equal_mass));
-    if let Some(classwise) = measures.classwise_ece {
-        row(&format!("classwise ECE, {bins} bins"), noisy(classwise));
+    let OfScores { ece_equal_mass, smooth_ece, kolmogorov_smirnov, .. } = measures.of_scores;
+    let noisy_ones = [
+        (format!("ECE, {bins} bins of equal mass"), ece_equal_mass),
+        (format!("classwise ECE, {bins} bins"), measures.classwise_ece),
+        ("smooth ECE".to_owned(), smooth_ece),
+        ("KS calibration error".to_owned(), kolmogorov_smirnov),
+    ];
+    for (name, value) in &noisy_ones {
+        if let Some(value) = value {
+            row(name, noisy(*value));
+        }
     }
-    row("smooth ECE", noisy(measures.smooth_ece));
-    row("KS calibration error", noisy(measures.kolmogorov_smirnov));
-    row("miscalibration (CORP)", plain(loss(measures.miscalibration)));
-    row("discrimination", plain(loss(measures.discrimination)));
-    row("uncertainty", plain(loss(measures.uncertainty)));
-    row("risk–coverage area (AURC)", plain(share(measures.aurc)));
-    row("the same, in excess", plain(share(measures.excess_aurc)));
-    table.print()
+    let OfScores { miscalibration, discrimination, uncertainty, aurc, excess_aurc, .. } =
+        measures.of_scores;
+    type Line = (&'static str, Option<f64>, fn(f64) -> String);
+    let plain_ones: [Line; 5] = [
+        ("miscalibration (CORP)", miscalibration, loss),
+        ("discrimination", discrimination, loss),
+        ("uncertainty", uncertainty, loss),
+        ("risk–coverage area (AURC)", aurc, share),
+        ("the same, in excess", excess_aurc, share),
+    ];
+    for (name, value, write) in plain_ones {
+        if let Some(value) = value {
+            row(name, plain(write(value)));
+        }
+    }
+    table.print()?;
+    if aurc.is_none() {
+        print_lines(|out| {
+            writeln!(
+                out,
+                "of more than {HELD_SCORES} rows: bins of equal mass, smooth ECE, KS, CORP and AURC need \
+                 all scores at once and were left out"
+            )
+        })?;
+    }
+    Ok(())
 }
 
 fn print_several(bins: u32, several: &[Measures]) -> Result<(), CliError> {

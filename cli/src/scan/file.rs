@@ -50,6 +50,9 @@ impl Summary {
             return Err(CliError::refused(format!("{name}: its schema is {schema}, not {SCHEMA}"))
                 .hint(hint));
         }
+        if summary.scan.classes() == 0 || !(summary.scan.weight() >= 0.0) {
+            return Err(CliError::refused(format!("{name}: no rows can have such sums")).hint(hint));
+        }
         Ok(summary)
     }
 

@@ -84,11 +84,12 @@ pub(crate) struct Document {
     /// How far the temperature may be from that of a fit, relatively.
     #[serde(serialize_with = "json::optional_real")]
     pub(crate) tolerance: Option<f64>,
-    #[serde(serialize_with = "json::real")]
+    /// Also null, as the p-value is, where τ = 1 was not scanned.
+    #[serde(serialize_with = "json::measured")]
     pub(crate) nll_before: f64,
     #[serde(serialize_with = "json::optional_real")]
     pub(crate) nll_after: Option<f64>,
-    #[serde(serialize_with = "json::real")]
+    #[serde(serialize_with = "json::measured")]
     accuracy: f64,
     pub(crate) rows: u64,
     pub(crate) classes: usize,
@@ -152,7 +153,7 @@ impl Document {
             std_error: of(|found| found.std_error),
             robust_std_error: of(|found| found.robust_std_error),
             interval: fit.estimate.as_ref().map(|found| found.interval),
-            p_value_tau_is_one: of(|found| found.p_value),
+            p_value_tau_is_one: of(|found| found.p_value).filter(|_| !fit.nll_before.is_nan()),
             tolerance: of(|found| found.tolerance),
             nll_before: fit.nll_before,
             nll_after: of(|found| found.nll),

@@ -144,9 +144,9 @@ fn tiles(calibration: &Calibration) -> Vec<Tile> {
 fn diagrams(out: &mut String, calibration: &Calibration) -> fmt::Result {
     out.write_str(
         "<section>\n<h2>Is it as often right as it says?</h2>\n<p class=\"quiet\">Where the line \
-         leaves the grey band, confidence and truth differ by more than chance: 95 % of the lines \
-         of a perfectly calibrated model lie inside. Below, how many rows there are of each \
-         confidence.</p>\n<div class=\"pair\">\n",
+         leaves the grey band, confidence and truth differ by more than chance: at each confidence, \
+         the line of a perfectly calibrated model lies inside 19 times of 20. Below, how many rows \
+         there are of each confidence.</p>\n<div class=\"pair\">\n",
     )?;
     for (moment, panel) in calibration.panels() {
         picture(out, &reliability::draw(moment, panel))?;

@@ -1,9 +1,11 @@
 //! The fitted temperature: against a plain f64 search, the published optima, its limits, and itself in other splits.
 
+#[path = "../support/mod.rs"]
 mod support;
+mod uncertainty;
 
 use softargmax::{
-    Error, Estimate, FitOptions, Labels, Outcome, Prior, Rows, Scan, Temperature, TemperatureFit,
+    Error, Estimate, FitOptions, Labels, Outcome, Rows, Scan, Temperature, TemperatureFit,
     TemperatureSolver, Truth, fit_temperature,
 };
 use support::number::on_every_isa;
@@ -107,11 +109,38 @@ fn a_scan_alone_gives_nearly_the_same() {
             assert!((found.nll - after).abs() < 1e-8, "{name}: {}", found.nll);
             if bound > 1e-8 {
                 assert!((fit.nll_before - before).abs() < 1e-12, "{name}: {}", fit.nll_before);
+            } else {
+                // Not asked at τ = 1, nothing is said of it, unless it lies between.
+                assert_eq!(fit.nll_before.is_nan(), found.p_value.is_nan(), "{name}");
             }
             let exact = converged(&self::fit(&set.logits, set.classes, &set.labels));
             let robust = found.robust_std_error / exact.robust_std_error - 1.0;
             assert!(robust.abs() < 0.01, "{name}: {robust:e}");
         }
+    }
+}
+
+#[test]
+fn a_scan_may_be_at_any_temperatures() {
+    let rows = Rows::new(&[3.0, 2.0, -4.0, 1.0, 2.5, 0.0, 4.0, 1.0, 1.0], 3).expect("rows");
+    let labels = Labels::new(&[1, 1, 0], 3).expect("labels");
+    let tau = |fit: &TemperatureFit| converged(fit).temperature.tau();
+    let expected =
+        tau(&fit_temperature(rows, labels, &FitOptions::default()).expect("a temperature"));
+    let of = |taus: &[f64]| {
+        let taus: Vec<_> = taus.iter().map(|&t| Temperature::new(t).expect("one")).collect();
+        let mut scan = Scan::new(3, &taus);
+        scan.add(rows, labels, None).expect("sums");
+        TemperatureFit::from_scan(&scan, None)
+    };
+    // In any order, repeated, with limits among them.
+    let near = [1.1, 0.9, 1.1, 1.0, f64::INFINITY, 0.0, 1.2].map(|factor| factor * expected);
+    assert!((tau(&of(&near)) / expected - 1.0).abs() < 1e-9);
+    // Of two, the width of the stretch is what is told.
+    let two = of(&[0.9 * expected, 1.1 * expected]);
+    assert!((tau(&two) / expected - 1.0).abs() < converged(&two).tolerance);
+    for none in [&[][..], &[expected], &[2.0 * expected, 3.0 * expected]] {
+        assert_eq!(of(none).outcome, Outcome::OutOfRange);
     }
 }
 
@@ -393,107 +422,7 @@ fn a_start_saves_passes_and_changes_nothing_else() {
     }
 }
 
-/// The share of seeded samples whose 95 % interval holds the true temperature.
-fn coverage(samples: usize, rows: usize, classes: usize, tau: f64) -> (f64, f64) {
-    let mut random = Random::new(7);
-    let (mut covered, mut rejected) = (0, 0);
-    for _ in 0..samples {
-        let Drawn { logits, labels } = drawn(&mut random, rows, classes, tau);
-        let found = converged(&fit(&logits, classes, &labels));
-        covered += usize::from(found.interval[0] <= tau && tau <= found.interval[1]);
-        rejected += usize::from(found.p_value < 0.05);
-    }
-    (covered as f64 / samples as f64, rejected as f64 / samples as f64)
-}
-
-#[test]
-fn intervals_cover_and_the_test_of_one_has_its_level() {
-    // 2000 samples: 95 % is met within a standard error of 0.5 %.
-    for (classes, tau) in [(10, 1.7), (3, 0.6)] {
-        let (covered, _) = coverage(2000, 500, classes, tau);
-        eprintln!("coverage at n = 500, {classes} classes, τ = {tau}: {covered}");
-        assert!((0.93..=0.97).contains(&covered), "{classes} classes, τ = {tau}: {covered}");
-    }
-    let (covered, rejected) = coverage(2000, 500, 10, 1.0);
-    assert!((0.93..=0.97).contains(&covered), "{covered}");
-    assert!((0.03..=0.07).contains(&rejected), "τ = 1 rejected in {rejected} of samples");
-}
-
-/// The rows of a set that are asked for.
-fn taken(set: &Set, rows: &[usize]) -> Set {
-    let classes = set.classes;
-    let logits = rows.iter().flat_map(|i| set.logits[i * classes..][..classes].to_vec()).collect();
-    Set { logits, classes, labels: rows.iter().map(|&i| set.labels[i]).collect() }
-}
-
-#[test]
-fn a_prior_keeps_small_samples_from_exploding() {
-    let Some(set) = shared::set("cifar100-resnet20") else { return };
-    let held_out = taken(&set, &(0..set.labels.len()).step_by(10).collect::<Vec<_>>());
-    let nll = |tau: Temperature| {
-        let mut scan = Scan::new(set.classes, &[tau]);
-        let logits = Rows::new(&held_out.logits, set.classes).expect("rows");
-        let labels = Labels::new(&held_out.labels, set.classes).expect("labels");
-        scan.add(logits, labels, None).expect("sums");
-        scan.nll().next().expect("one")
-    };
-    let at_one = nll(Temperature::ONE);
-    let mut random = Random::new(8);
-    let (mut plain, mut prior, mut without) = (Vec::new(), Vec::new(), 0);
-    for _ in 0..1000 {
-        let pick = |_| (random.unit() * set.labels.len() as f64) as usize;
-        let few = taken(&set, &(0..20).map(pick).collect::<Vec<_>>());
-        let logits = Rows::new(&few.logits, set.classes).expect("rows");
-        let labels = Labels::new(&few.labels, set.classes).expect("labels");
-        let fit = |prior| {
-            fit_temperature(logits, labels, &FitOptions { weights: None, prior }).expect("a fit")
-        };
-        match fit(None).estimate {
-            Some(found) => plain.push(nll(found.temperature) - at_one),
-            None => without += 1,
-        }
-        prior.push(nll(converged(&fit(Some(Prior::default()))).temperature) - at_one);
-    }
-    let mean = |harms: &[f64]| harms.iter().sum::<f64>() / harms.len() as f64;
-    let worst = |harms: &[f64]| harms.iter().copied().fold(f64::MIN, f64::max);
-    eprintln!(
-        "n = 20, 1000 samples: NLL on other rows less that at τ = 1, mean and worst: plain {:+.3} {:+.3} \
-         ({without} samples without an answer), prior {:+.3} {:+.3}",
-        mean(&plain),
-        worst(&plain),
-        mean(&prior),
-        worst(&prior)
-    );
-    assert!(worst(&prior) < 0.75, "the prior costs up to {}", worst(&prior));
-    assert!(worst(&plain) > 1.0, "plain costs only up to {}", worst(&plain));
-    assert!(mean(&prior) < mean(&plain));
-}
-
-#[test]
-fn a_prior_gives_an_answer_where_rows_alone_do_not() {
-    let options = FitOptions { weights: None, prior: Some(Prior::default()) };
-    let tau = |logits: &[f64], labels: &[i64]| {
-        let rows = Rows::new(logits, 2).expect("rows");
-        let labels = Labels::new(labels, 2).expect("labels");
-        let fit = fit_temperature(rows, labels, &options).expect("a fit");
-        converged(&fit).temperature.tau()
-    };
-    let separable = tau(&[2.0, 1.0, 0.0, 3.0], &[0, 1]);
-    assert!((0.3..1.0).contains(&separable), "{separable}");
-    let inverted = tau(&[2.0, 1.0, 0.0, 3.0], &[1, 0]);
-    assert!((1.0..4.0).contains(&inverted), "{inverted}");
-    assert_eq!(tau(&[2.0, 2.0], &[1]), 1.0);
-    // With many rows it does not show.
-    let Drawn { logits, labels } = drawn(&mut Random::new(9), 20_000, 2, 3.0);
-    let alone = converged(&fit(&logits, 2, &labels));
-    let both = tau(&logits, &labels);
-    assert!((both - alone.temperature.tau()).abs() < 0.2 * alone.std_error);
-    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        assert!(Prior::new(Temperature::ONE, bad).is_err());
-    }
-    assert!(Prior::new(Temperature::ZERO, 0.5).is_err());
-}
-
+#[cfg(feature = "half")]
 #[test]
 fn half_precision_is_its_own_numbers() {
     use half::{bf16, f16};

@@ -1,0 +1,356 @@
+//! Cross-entropy at a temperature: labels or distributions, smoothed, with weights of classes and rows.
+//!
+//! ```text
+//! q   = (1 − ε) · target + ε · Σ target / n       over the n classes that are not masked
+//! a_i = class weight · q_i,  A = Σ a
+//! L   = Σ a_i (gap_i + ln Z) = A ln Z + Σ a_i gap_i              gap_i = (m − x_i)/τ, as in distribution.rs
+//! e_i = A p_i − a_i = p_i (A − a_i) − a_i (1 − p_i)              no difference of numbers near each other
+//! dx_i = e_i/τ        dτ = Σ e_i gap_i / τ
+//! ```
+//!
+//! A row is swept for its maximum, for its weights and their sum, and for what a loss makes of them.
+
+use super::distribution::{Distribution, FARTHEST, Inverse, sums};
+use super::{Loss, Reduction, Shares, checked_weights, refuse_zero, refused};
+use crate::element::Element;
+use crate::error::Error;
+use crate::fit::Truth;
+use crate::parallel::{self, Job};
+use crate::rows::Rows;
+use crate::simd::{Kernel, Simd};
+use crate::softmax::plan::Temperings;
+use crate::temperature::Temperatures;
+
+/// What a [`cross_entropy`] is made of beside logits and labels; by default the plain one, its mean over the rows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CrossEntropyOptions<'a> {
+    /// ε in [0, 1]: the part of every target that is spread evenly over the classes that are not masked.
+    pub smoothing: f64,
+    /// How much −ln p of each class counts (PyTorch's `weight`).
+    pub class_weights: Option<&'a [f64]>,
+    /// How much each row counts; a row of weight 0 is not looked at.
+    pub row_weights: Option<&'a [f64]>,
+    /// What becomes of the losses of the rows.
+    pub reduction: Reduction,
+}
+
+/// Cross-entropy `−Σ_i c_i q_i ln p_i` with p = softmax(x/τ), and its gradients `dx_i = (A p_i − c_i q_i)/τ` and
+/// `dτ = Σ_i (A p_i − c_i q_i)(m − x_i)/τ²`, where q is the target, c are class weights, A = Σ c q and m is the largest logit.
+///
+/// The target of a [label](crate::Labels) y is 1 at y. Smoothed by ε it is `(1 − ε)·target + ε/n` over the n classes
+/// that are not masked. [`Reduction::WeightedMean`] divides by Σ over rows of the row's weight times Σ c·target
+/// *before* smoothing: with labels and class weights this is PyTorch's mean.
+///
+/// # Shapes
+/// `logits` are `[rows, classes]`; `truth` is [`Labels`](crate::Labels), one for each row, or a distribution for each row in
+/// [`Rows`]; `tau` is one [`Temperature`](crate::Temperature), or a slice of one per row. Distributions are taken as they are,
+/// whatever their sum.
+///
+/// # Accuracy
+/// Computed in f64, whatever the type of the logits. The loss of a row, also of a confident one, is within 1e-14 of
+/// itself, dx_i within 1e-14 of `c_i q_i (1 − p_i) + p_i Σ_{j≠i} c_j q_j` over τ (and then rounded to the type of the
+/// logits), dτ within 1e-14 of `Σ |A p_i − c_i q_i| (m − x_i)/τ²`. Where the logits are themselves rounded, that rounding
+/// decides: an f32 near x moves ln p by up to x/τ · 2^-24. The same bits on every machine, for any number of
+/// threads.
+///
+/// # Special values
+/// A masked entry (−∞) is not there and gets gradient 0. Where the target is on it, the loss is ∞, dτ is −∞, and the other
+/// entries get the gradient of the limit. At τ = ∞ the loss is A ln n, and all gradients are 0. A row with an ignored label or
+/// of weight 0 is not looked at; its loss and gradients are 0.
+///
+/// # Errors
+/// [`Error::Row`] for a row with a NaN, an entry of +∞ or nothing but −∞, at τ = 0 (where the gradient has no limit),
+/// with a target that is negative, infinite or NaN, or one on a class further than 1e307·τ below the largest;
+/// [`Error::Weight`] and [`Error::ClassWeight`] for a weight that is negative or not finite; [`Error::Parameter`] for a
+/// smoothing outside [0, 1]; [`Error::NoRows`] for the mean of no rows; [`Error::Shape`] for sizes that do not belong
+/// together.
+///
+/// # Example
+/// ```
+/// use softargmax::{CrossEntropyOptions, Labels, Rows, Temperature, cross_entropy};
+///
+/// // MoCo's first numbers: the positive at similarity 1, 1023 negatives at −1, τ = 0.07.
+/// let mut similarities = vec![-1.0; 1024];
+/// similarities[0] = 1.0;
+/// let tau: Temperature = "0.07".parse()?;
+/// let loss = cross_entropy(
+///     Rows::one(&similarities)?,
+///     Labels::new(&[0], 1024)?,
+///     tau,
+///     &CrossEntropyOptions::default(),
+/// )?;
+/// assert!((loss.value() / 3.9944948443973564e-10 - 1.0).abs() < 1e-14); // not 0
+/// assert!(loss.tau_sum() > 0.0); // a warmer τ would raise it
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+///
+/// # Source
+/// Hinton, Vinyals & Dean 2015, eq. 1 and 2; Szegedy et al. 2016, section 7, for smoothing.
+pub fn cross_entropy<'a, 't, T: Element>(
+    logits: Rows<'_, T>,
+    truth: impl Into<Truth<'t, T>>,
+    tau: impl Into<Temperatures<'a>>,
+    options: &CrossEntropyOptions<'_>,
+) -> Result<Loss<T>, Error> {
+    let (rows, classes) = (logits.rows(), logits.classes());
+    let truth = Target { truth: truth.into(), classes: options.class_weights };
+    let taus = tau.into().checked(rows)?;
+    truth.check(rows, classes)?;
+    let smoothing = options.smoothing;
+    if !(0.0..=1.0).contains(&smoothing) {
+        let (what, allowed) = ("smoothing", "from 0 to 1");
+        return Err(Error::Parameter { what, got: smoothing, allowed });
+    }
+    let mut weights = checked_weights(options.row_weights, rows)?;
+    if let Truth::Labels(labels) = truth.truth {
+        for (weight, label) in weights.iter_mut().zip(labels.iter()) {
+            *weight = if label.is_some() { *weight } else { 0.0 };
+        }
+    }
+    let masses = truth.masses(&weights)?;
+    refuse_zero(taus, &weights)?;
+    let shares = Shares::new(weights, options.reduction, &masses)?;
+    let mut losses = vec![0.0; rows];
+    let mut loss = Loss {
+        values: Vec::new(),
+        logits: vec![T::of_f64(0.0); rows * classes],
+        tau: vec![0.0; rows],
+    };
+    parallel::run(EachRow {
+        logits,
+        truth: truth.truth,
+        taus,
+        weights: &shares.weights,
+        out: Out { losses: &mut losses, logits: &mut loss.logits, tau: &mut loss.tau },
+        classes: options.class_weights,
+        smoothing,
+        divisor: shares.divisor,
+    });
+    if let Some(row) = losses.iter().position(|loss| loss.is_nan()) {
+        let reason = refused(logits, row).unwrap_or("its loss is beyond the range of f64");
+        return Err(Error::Row { row, reason });
+    }
+    loss.values = shares.reduce(losses, options.reduction);
+    Ok(loss)
+}
+
+/// What is true, with the weights of the classes.
+#[derive(Clone, Copy)]
+struct Target<'a, 't, T> {
+    truth: Truth<'t, T>,
+    classes: Option<&'a [f64]>,
+}
+
+impl<T: Element> Target<'_, '_, T> {
+    fn check(&self, rows: usize, classes: usize) -> Result<(), Error> {
+        let same = |what, expected, got| {
+            if got == expected { Ok(()) } else { Err(Error::Shape { what, expected, got }) }
+        };
+        match self.truth {
+            Truth::Labels(labels) => {
+                same("labels", rows, labels.rows())?;
+                same("classes of the labels", classes, labels.classes())?;
+            }
+            Truth::Distributions(all) => {
+                same("distributions", rows, all.rows())?;
+                same("classes of the distributions", classes, all.classes())?;
+            }
+        }
+        let Some(weights) = self.classes else { return Ok(()) };
+        same("class weights", classes, weights.len())?;
+        let refused = |weight: &f64| !(*weight >= 0.0 && *weight < f64::INFINITY);
+        match weights.iter().position(refused) {
+            Some(class) => Err(Error::ClassWeight { class, got: weights[class] }),
+            None => Ok(()),
+        }
+    }
+
+    fn of_class(&self, class: usize) -> f64 {
+        self.classes.map_or(1.0, |weights| weights[class])
+    }
+
+    /// Of each row its weight times Σ c·target; checks the distributions of those that count.
+    fn masses(&self, weights: &[f64]) -> Result<Vec<f64>, Error> {
+        let mut masses = vec![0.0; weights.len()];
+        match self.truth {
+            Truth::Labels(labels) => {
+                for ((mass, label), weight) in masses.iter_mut().zip(labels.iter()).zip(weights) {
+                    *mass = label.map_or(0.0, |label| weight * self.of_class(label));
+                }
+            }
+            Truth::Distributions(all) => {
+                let each = masses.iter_mut().zip(all.iter()).zip(weights).enumerate();
+                for (row, ((mass, shares), &weight)) in each.filter(|(_, (_, w))| **w > 0.0) {
+                    if shares.iter().any(|q| !(q.to_f64() >= 0.0 && q.to_f64() < f64::INFINITY)) {
+                        let reason = "a target is negative, infinite or NaN";
+                        return Err(Error::Row { row, reason });
+                    }
+                    let term = |class: usize| [shares[class].to_f64() * self.of_class(class)];
+                    *mass = weight * sums(shares.len(), term)[0];
+                }
+            }
+        }
+        Ok(masses)
+    }
+}
+
+/// Where a row's loss and gradients go.
+pub(super) struct Out<'a, T> {
+    pub(super) losses: &'a mut [f64],
+    pub(super) logits: &'a mut [T],
+    pub(super) tau: &'a mut [f64],
+}
+
+impl<'a, T> Out<'a, T> {
+    pub(super) fn split_at(self, row: usize, classes: usize) -> (Self, Self) {
+        let (losses, losses_right) = self.losses.split_at_mut(row);
+        let (logits, logits_right) = self.logits.split_at_mut(row * classes);
+        let (tau, tau_right) = self.tau.split_at_mut(row);
+        (
+            Out { losses, logits, tau },
+            Out { losses: losses_right, logits: logits_right, tau: tau_right },
+        )
+    }
+}
+
+struct EachRow<'a, T> {
+    logits: Rows<'a, T>,
+    truth: Truth<'a, T>,
+    taus: Temperatures<'a>,
+    weights: &'a [f64],
+    out: Out<'a, T>,
+    classes: Option<&'a [f64]>,
+    smoothing: f64,
+    divisor: f64,
+}
+
+impl<T: Element> Kernel for EachRow<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let EachRow { logits, truth, taus, weights, out, classes: class_weights, .. } = self;
+        let (classes, temperings) = (logits.classes(), Temperings::<f64>::new(taus));
+        let mut distribution = Distribution::default();
+        let (mut row, mut target) = (Vec::new(), Vec::new());
+        for (i, (logits, out_logits)) in
+            logits.iter().zip(out.logits.chunks_exact_mut(classes)).enumerate()
+        {
+            if weights[i] == 0.0 {
+                continue;
+            }
+            let tempering = temperings.of_row(i);
+            row.clear();
+            row.extend(logits.iter().map(|x| x.to_f64()));
+            if !distribution.fill(simd, &row, &tempering) {
+                out.losses[i] = f64::NAN;
+                continue;
+            }
+            target.clear();
+            match truth {
+                Truth::Labels(labels) => {
+                    target.resize(classes, 0.0);
+                    if let Some(label) = labels.of_row(i) {
+                        target[label] = 1.0;
+                    }
+                }
+                Truth::Distributions(all) => {
+                    let shares = &all.as_slice()[i * classes..(i + 1) * classes];
+                    target.extend(shares.iter().map(|q| q.to_f64()));
+                }
+            }
+            smooth(&mut target, self.smoothing, &distribution);
+            if let Some(class_weights) = class_weights {
+                target.iter_mut().zip(class_weights).for_each(|(q, weight)| *q *= weight);
+            }
+            let factor = weights[i] / self.divisor;
+            let inverse = Inverse::new(&tempering);
+            let (loss, slope) = of_row(&distribution, &target, |k, error| {
+                out_logits[k] = T::of_f64(inverse.times(error * factor));
+            });
+            out.losses[i] = weights[i] * loss;
+            out.tau[i] = inverse.times(slope * factor);
+        }
+    }
+}
+
+impl<T: Element> Job for EachRow<'_, T> {
+    fn rows(&self) -> usize {
+        self.logits.rows()
+    }
+
+    fn row_len(&self) -> usize {
+        self.logits.classes()
+    }
+
+    fn split_at(self, row: usize) -> (Self, Self) {
+        let (truth, truth_right) = match self.truth {
+            Truth::Labels(labels) => {
+                let (left, right) = labels.split_at(row);
+                (Truth::Labels(left), Truth::Labels(right))
+            }
+            Truth::Distributions(rows) => {
+                let (left, right) = rows.split_at(row);
+                (Truth::Distributions(left), Truth::Distributions(right))
+            }
+        };
+        let (out, out_right) = self.out.split_at(row, self.logits.classes());
+        let (logits, logits_right) = self.logits.split_at(row);
+        let (taus, taus_right) = self.taus.split_at(row);
+        let (weights, weights_right) = self.weights.split_at(row);
+        let EachRow { classes, smoothing, divisor, .. } = self;
+        (
+            EachRow { logits, truth, taus, weights, out, classes, smoothing, divisor },
+            EachRow {
+                logits: logits_right,
+                truth: truth_right,
+                taus: taus_right,
+                weights: weights_right,
+                out: out_right,
+                classes,
+                smoothing,
+                divisor,
+            },
+        )
+    }
+}
+
+/// Moves a part of the target onto all classes that are not masked.
+#[inline(always)]
+fn smooth(target: &mut [f64], smoothing: f64, distribution: &Distribution) {
+    if smoothing == 0.0 {
+        return;
+    }
+    let there = |i: usize| if distribution.is_masked(i) { 0.0 } else { 1.0 };
+    let [total, count] = sums(target.len(), |i| [target[i], there(i)]);
+    let even = smoothing * total / count;
+    for (i, q) in target.iter_mut().enumerate() {
+        *q = (1.0 - smoothing) * *q + even * there(i);
+    }
+}
+
+/// The cross-entropy of a distribution with weights a, and τ times its derivative in τ; `error` takes A p_i − a_i.
+#[inline(always)]
+pub(super) fn of_row(
+    distribution: &Distribution,
+    target: &[f64],
+    mut error: impl FnMut(usize, f64),
+) -> (f64, f64) {
+    let [total] = sums(target.len(), |i| [target[i]]);
+    let excess = |i: usize| {
+        let (p, a) = (distribution.p[i], target[i]);
+        p * (total - a) - a * distribution.missed(i)
+    };
+    let [far, slope] = sums(target.len(), |i| {
+        let (a, gap) = (target[i], distribution.gaps[i]);
+        // 0 · ∞ is 0: what is masked and not asked for.
+        let gap_known = if gap == FARTHEST { f64::NAN } else { gap };
+        let weighted = if a > 0.0 { a * gap_known } else { 0.0 };
+        let e = excess(i);
+        [weighted, if e == 0.0 { 0.0 } else { e * gap }]
+    });
+    for i in 0..target.len() {
+        error(i, if distribution.is_masked(i) { 0.0 } else { excess(i) + 0.0 });
+    }
+    (total * distribution.log_normaliser + far, slope)
+}

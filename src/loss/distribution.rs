@@ -1,0 +1,244 @@
+//! A row's distribution at a temperature, entry by entry, with what a loss needs beside the probabilities.
+//!
+//! ```text
+//! gap_i = (m − x_i)/τ                          m = max x; at τ = ∞ 0
+//! w_i   = exp(−gap_i),  Z = count of maxima + Σ w of the others        as in softmax/row.rs, departure 4
+//! p_i   = w_i/Z
+//! 1−p_i : of a maximum (Z − 1)/Z, where Z − 1 is known better than Z
+//! −ln p_i = gap_i + ln Z                       two numbers of one sign
+//! ```
+//!
+//! Nothing is taken from 1 that is near it.
+
+use crate::double::{Double, power_of_two};
+use crate::element::Real;
+use crate::exp::{ln_sum, weight};
+use crate::simd::{Kernel, Simd};
+use crate::softmax::plan::{BLOCK, Base2, Plan, Tempering};
+use crate::softmax::row::{LANES, Peak, find_peak};
+
+/// Gaps of finite logits that are beyond this in units of τ are this; a loss that would show them is refused.
+pub(super) const FARTHEST: f64 = 1e307;
+
+/// A row at a temperature; its buffers serve row after row.
+#[derive(Default)]
+pub(super) struct Distribution {
+    pub(super) p: Vec<f64>,
+    /// (m − x)/τ, ∞ for a masked entry.
+    pub(super) gaps: Vec<f64>,
+    /// ln Z, from 0 up.
+    pub(super) log_normaliser: f64,
+    /// 1 − p of a maximum.
+    doubt: f64,
+    space: Vec<f64>,
+}
+
+impl Distribution {
+    /// Takes in a row; `false` where it has no distribution, or none with gradients: with a NaN, an entry of +∞,
+    /// nothing but −∞, or at τ = 0.
+    #[inline(always)]
+    pub(super) fn fill<S: Simd>(
+        &mut self,
+        simd: S,
+        row: &[f64],
+        tempering: &Tempering<f64>,
+    ) -> bool {
+        let Peak::Finite(max) = find_peak(simd, row) else { return false };
+        self.p.resize(row.len(), 0.0);
+        self.gaps.resize(row.len(), 0.0);
+        match tempering {
+            Tempering::ArgMax => return false,
+            Tempering::Uniform => self.fill_evenly(row),
+            Tempering::Finite(base) => self.fill_weights(simd, row, max, base),
+        }
+        true
+    }
+
+    #[inline(always)]
+    fn fill_evenly(&mut self, row: &[f64]) {
+        let there = |x: f64| x > f64::NEG_INFINITY;
+        let count = row.iter().filter(|&&x| there(x)).count() as f64;
+        for ((&x, p), gap) in row.iter().zip(&mut self.p).zip(&mut self.gaps) {
+            (*p, *gap) = if there(x) { (1.0 / count, 0.0) } else { (0.0, f64::INFINITY) };
+        }
+        self.log_normaliser = ln_sum(count, Double::ZERO).hi;
+        self.doubt = (count - 1.0) / count;
+    }
+
+    #[inline(always)]
+    fn fill_weights<S: Simd>(&mut self, simd: S, row: &[f64], max: f64, base: &Base2<f64>) {
+        let plan = Plan::new(max, base);
+        let (mut maxima, mut rest) = (0.0, Double::ZERO);
+        for (block, out) in row.chunks(BLOCK).zip(self.p.chunks_mut(BLOCK)) {
+            let block = plan.staged(block, &mut self.space);
+            let mut sums = Sums { maxima: [0.0; LANES], rest: [0.0; LANES] };
+            simd.call(Weigh { block, out, plan: &plan, sums: &mut sums });
+            maxima += total(sums.maxima);
+            rest = rest.plus(Double::from(total(sums.rest)));
+        }
+        // The bias goes last: the quotient of a small rest is not subnormal before.
+        let unit = plan.max_weight();
+        let rest = rest.over(Double::from(unit)).ldexp(-<f64 as Real>::BIAS);
+        let normaliser = maxima + rest.hi;
+        self.log_normaliser = ln_sum(maxima, rest).hi;
+        self.doubt = ((maxima - 1.0) + rest.hi) / normaliser;
+        // Weights are biased; the quotient is rounded before it is brought down, which rounds only subnormals.
+        let (factor, unbias) = (1.0 / (unit * normaliser), power_of_two(-<f64 as Real>::BIAS));
+        for p in &mut self.p {
+            *p = *p * factor * unbias;
+        }
+        // A quarter of the logits where their difference would overflow, and the result four times as large.
+        let large = max.abs() >= power_of_two(1000);
+        let (down, up) = if large { (0.25, 4.0) } else { (1.0, 1.0) };
+        let inverse = Inverse::of(base);
+        for (&x, gap) in row.iter().zip(&mut self.gaps) {
+            let far = inverse.times(max * down - x * down) * up;
+            // A difference that overflowed after all is capped like others of its kind.
+            let capped = if far < FARTHEST { far } else { FARTHEST };
+            *gap = if x == f64::NEG_INFINITY { f64::INFINITY } else { capped };
+        }
+    }
+
+    /// −ln p_i; ∞ for a masked entry.
+    #[inline(always)]
+    pub(super) fn surprise(&self, i: usize) -> f64 {
+        self.gaps[i] + self.log_normaliser
+    }
+
+    /// 1 − p_i.
+    #[inline(always)]
+    pub(super) fn missed(&self, i: usize) -> f64 {
+        if self.gaps[i] == 0.0 { self.doubt } else { 1.0 - self.p[i] }
+    }
+
+    /// Whether a logit lies so far below the largest that its distance is not known.
+    #[inline(always)]
+    pub(super) fn is_beyond(&self) -> bool {
+        self.gaps.contains(&FARTHEST)
+    }
+
+    #[inline(always)]
+    pub(super) fn is_masked(&self, i: usize) -> bool {
+        self.gaps[i] == f64::INFINITY
+    }
+}
+
+/// Σ `term(i)` for several sums at once, in lanes, block by block with a correction: one order on every machine.
+#[inline(always)]
+pub(super) fn sums<const N: usize>(len: usize, term: impl Fn(usize) -> [f64; N]) -> [f64; N] {
+    const NARROW: usize = 8;
+    let mut totals = [Double::ZERO; N];
+    let mut start = 0;
+    while start < len {
+        let end = (start + BLOCK).min(len);
+        let mut lanes = [[0.0; N]; NARROW];
+        let mut chunk = start;
+        while chunk < end {
+            for (lane, sums) in lanes.iter_mut().enumerate().take(end - chunk) {
+                for (sum, term) in sums.iter_mut().zip(term(chunk + lane)) {
+                    *sum += term;
+                }
+            }
+            chunk += NARROW;
+        }
+        for n in 0..N {
+            let sum = lanes.iter().fold(0.0, |sum, lane| sum + lane[n]);
+            // A correction to ∞ would be NaN.
+            let total = totals[n].plus(Double::from(sum));
+            let plain = totals[n].hi + sum;
+            totals[n] = if plain.is_finite() { total } else { Double::from(plain) };
+        }
+        start = end;
+    }
+    totals.map(|total| total.hi)
+}
+
+/// 1/τ in two factors, either of which is in range where their product is not.
+#[derive(Clone, Copy)]
+pub(super) struct Inverse {
+    first: f64,
+    last: f64,
+}
+
+impl Inverse {
+    /// Of a τ that is not 0.
+    pub(super) fn new(tempering: &Tempering<f64>) -> Self {
+        match tempering {
+            Tempering::Finite(base) => Inverse::of(base),
+            _ => Inverse { first: 0.0, last: 0.0 },
+        }
+    }
+
+    fn of(base: &Base2<f64>) -> Self {
+        let half = base.inverse_exponent / 2;
+        let last = power_of_two(base.inverse_exponent - half);
+        Inverse { first: base.inverse.hi * power_of_two(half), last }
+    }
+
+    #[inline(always)]
+    pub(super) fn times(self, x: f64) -> f64 {
+        x * self.first * self.last
+    }
+}
+
+struct Sums {
+    maxima: [f64; LANES],
+    rest: [f64; LANES],
+}
+
+/// The lanes added up, halving their number each time.
+#[inline(always)]
+fn total(mut lanes: [f64; LANES]) -> f64 {
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+    }
+    lanes[0]
+}
+
+/// The weights of a block, written and added up: those of the maxima only counted.
+struct Weigh<'a> {
+    block: &'a [f64],
+    out: &'a mut [f64],
+    plan: &'a Plan<f64>,
+    sums: &'a mut Sums,
+}
+
+impl Kernel for Weigh<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Weigh { block, out, plan, sums } = self;
+        let (chunks, tail) = block.as_chunks::<LANES>();
+        let (outs, out_tail) = out.as_chunks_mut::<LANES>();
+        for (chunk, out) in chunks.iter().zip(outs) {
+            *out = weighed(chunk, plan, sums);
+        }
+        if !tail.is_empty() {
+            let mut last = [f64::NEG_INFINITY; LANES];
+            last[..tail.len()].copy_from_slice(tail);
+            out_tail.copy_from_slice(&weighed(&last, plan, sums)[..tail.len()]);
+        }
+    }
+}
+
+#[inline(always)]
+fn weighed(chunk: &[f64; LANES], plan: &Plan<f64>, sums: &mut Sums) -> [f64; LANES] {
+    let (shift, max) = (plan.shift, plan.max);
+    let Sums { mut maxima, mut rest } = *sums;
+    let mut out = [0.0; LANES];
+    for i in 0..LANES {
+        let x = chunk[i];
+        let w = weight(x, &shift);
+        let w = if x > shift.floor { w } else { 0.0 };
+        out[i] = w;
+        maxima[i] += if x < max { 0.0 } else { 1.0 };
+        rest[i] += if x < max { w } else { 0.0 };
+    }
+    *sums = Sums { maxima, rest };
+    out
+}

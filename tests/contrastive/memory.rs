@@ -1,0 +1,96 @@
+//! Working memory does not grow with rows × columns: counted at the allocator.
+
+#![allow(unsafe_code)] // an allocator is
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use softargmax::{ContrastiveOptions, Denominator, Queue, Reduction, Vectors, clip, moco, nt_xent};
+
+use crate::{noise, options, rows, tau};
+
+thread_local! {
+    /// Bytes that this thread has taken and not given back, and the most there were.
+    static TAKEN: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
+}
+
+struct Counting;
+
+fn count(bytes: isize) {
+    // A thread that ends has no counter any more.
+    let _ = TAKEN.try_with(|taken| {
+        let (now, most) = taken.get();
+        taken.set((now + bytes, most.max(now + bytes)));
+    });
+}
+
+// SAFETY: everything is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: as promised to this function.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: as promised to this function.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// The most bytes that were taken at once in this thread, which does all the work.
+fn most_taken<T: Send>(work: impl FnOnce() -> T + Send) -> isize {
+    let counted = || {
+        let (before, _) = TAKEN.get();
+        TAKEN.set((before, before));
+        drop(work());
+        TAKEN.get().1 - before
+    };
+    #[cfg(feature = "rayon")]
+    return rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(counted);
+    #[cfg(not(feature = "rayon"))]
+    counted()
+}
+
+fn narrow(seed: u64, n: usize) -> Vec<f32> {
+    noise(seed, n).iter().map(|&x| x as f32).collect()
+}
+
+#[test]
+fn moco_takes_no_more_for_a_longer_queue() {
+    let (n, width) = (128, 16);
+    let (x, y) = (narrow(1, n * width), narrow(2, n * width));
+    let of = |k: usize| {
+        let mut queue = Queue::new(k, width, Vectors::Normalise).unwrap();
+        queue.push(rows(&narrow(3, k * width), width)).unwrap();
+        let options = ContrastiveOptions::default();
+        most_taken(|| moco(rows(&x, width), rows(&y, width), &queue, tau(0.07), &options).unwrap())
+    };
+    let (short, long) = (of(2048), of(32768));
+    assert_eq!(short, long);
+    // 128·32768 similarities would be 16 MiB.
+    assert!(long < 1 << 20, "{long} bytes");
+}
+
+#[test]
+fn batches_take_memory_for_their_vectors_only() {
+    let width = 8;
+    let unit = options(Vectors::Normalise, Denominator::WithPositive, Reduction::Mean);
+    let of = |n: usize| {
+        let (x, y) = (narrow(4, n * width), narrow(5, n * width));
+        let (x, y) = (rows(&x, width), rows(&y, width));
+        (
+            most_taken(|| clip(x, y, tau(0.07), &unit).unwrap()),
+            most_taken(|| nt_xent(x, y, tau(0.07), &unit).unwrap()),
+        )
+    };
+    let (small, large) = (of(1024), of(4096));
+    // Four times the rows, at most four times the memory; the similarities would be sixteen times as many.
+    assert!(large.0 < 4 * small.0 && large.1 < 4 * small.1, "{small:?} {large:?}");
+    // 4096² similarities would be 64 MiB, and (2·4096)² 256 MiB.
+    assert!(large.0 < 4 << 20 && large.1 < 8 << 20, "{large:?}");
+}
