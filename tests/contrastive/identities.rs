@@ -1,8 +1,8 @@
 //! What two losses must have in common, and what must not show in a result.
 
 use softargmax::{
-    ContrastiveLoss, ContrastiveOptions, Denominator, Labels, LogScale, Queue, Reduction, Vectors,
-    clip, info_nce, info_nce_in_batch, moco, momentum_update, nt_xent, sig_lip, sup_con,
+    ContrastiveOptions, Denominator, Labels, LogScale, Queue, Reduction, Vectors, clip, info_nce,
+    info_nce_in_batch, moco, momentum_update, nt_xent, sig_lip, sup_con,
 };
 
 use crate::{all_close, close, noise, options, rows, tau};
@@ -229,7 +229,7 @@ fn half_vectors() {
     let wide = |v: &[bf16]| v.iter().map(|x| x.to_f32()).collect::<Vec<_>>();
     let (wx, wy) = (wide(&x), wide(&y));
     let options = ContrastiveOptions::default();
-    let got: ContrastiveLoss<bf16> =
+    let got: softargmax::ContrastiveLoss<bf16> =
         clip(rows(&x, width), rows(&y, width), tau(0.07), &options).unwrap();
     let want = clip(rows(&wx, width), rows(&wy, width), tau(0.07), &options).unwrap();
     assert_eq!(got.values, want.values);
