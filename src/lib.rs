@@ -89,8 +89,8 @@ pub use element::Element;
 pub use error::Error;
 pub use fit::{
     Affine, AffineFit, Calibrator, Candidate, Ensemble, EnsembleFit, Estimate, FitOptions, Group,
-    GroupsFit, Model, Outcome, Prior, Scan, Selection, TemperatureFit, TemperatureSolver, Truth,
-    fit_bcts, fit_ets, fit_groups, fit_temperature, fit_vector, select,
+    GroupsFit, Model, Outcome, Prior, Scan, Selection, TemperatureFit, TemperatureSolver, fit_bcts,
+    fit_ets, fit_groups, fit_temperature, fit_vector, select,
 };
 pub use gradient::{
     Gradient, GradientMut, log_softmax_vjp, log_softmax_vjp_into, log_sum_exp_vjp,
@@ -115,7 +115,7 @@ pub use metrics::{
     coverage_at_risk, isotonic, kolmogorov_smirnov, paired_bootstrap, risk_coverage, scores,
     smooth_calibration_error, summarise,
 };
-pub use rows::{Labels, Rows, RowsMut};
+pub use rows::{Labels, Rows, RowsMut, Truth};
 pub use simd::Isa;
 pub use softmax::{
     log_softmax, log_softmax_in_place, log_softmax_into, log_softmax_rows, log_sum_exp,

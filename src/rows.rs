@@ -185,3 +185,55 @@ impl<'a> Labels<'a> {
         (Labels { data: left, ..self }, Labels { data: right, ..self })
     }
 }
+
+/// What is known about each row's class: a label, or a distribution over the classes.
+///
+/// A distribution is as a teacher gives it, or label smoothing: entries from 0 up with the sum 1.
+#[derive(Clone, Copy, Debug)]
+pub enum Truth<'a, T> {
+    /// One class for each row.
+    Labels(Labels<'a>),
+    /// A share for every class, `[rows, classes]`.
+    Distributions(Rows<'a, T>),
+}
+
+impl<'a, T> From<Labels<'a>> for Truth<'a, T> {
+    fn from(labels: Labels<'a>) -> Self {
+        Truth::Labels(labels)
+    }
+}
+
+impl<'a, T> From<Rows<'a, T>> for Truth<'a, T> {
+    fn from(distributions: Rows<'a, T>) -> Self {
+        Truth::Distributions(distributions)
+    }
+}
+
+impl<T> Truth<'_, T> {
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Truth::Labels(labels) => labels.rows(),
+            Truth::Distributions(rows) => rows.rows(),
+        }
+    }
+
+    pub(crate) fn classes(&self) -> usize {
+        match self {
+            Truth::Labels(labels) => labels.classes(),
+            Truth::Distributions(rows) => rows.classes(),
+        }
+    }
+
+    pub(crate) fn split_at(self, row: usize) -> (Self, Self) {
+        match self {
+            Truth::Labels(labels) => {
+                let (left, right) = labels.split_at(row);
+                (Truth::Labels(left), Truth::Labels(right))
+            }
+            Truth::Distributions(rows) => {
+                let (left, right) = rows.split_at(row);
+                (Truth::Distributions(left), Truth::Distributions(right))
+            }
+        }
+    }
+}

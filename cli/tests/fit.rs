@@ -260,7 +260,7 @@ fn probabilities_are_logits_after_a_logarithm() {
             "log-probabilities",
             "x.npy: row 1: these are no log-prob",
         ),
-        ([0.5, 0.5, f64::NAN, 0.5], "probabilities", "x.npy: row 1: it holds a nan"),
+        ([0.5, 0.5, f64::NAN, 0.5], "probabilities", "x.npy: row 1: it holds a NaN"),
     ] {
         folder.write("x.npy", &f64_npy("(2, 2)", &numbers));
         folder.write("y.csv", b"0\n1\n");
@@ -374,7 +374,7 @@ fn what_does_not_belong_together_is_refused() {
     let mut numbers = [4.0, 0.0].repeat(40);
     numbers[2 * 17] = f64::NAN;
     folder.write("x.npy", &f64_npy("(40, 2)", &numbers));
-    refused(&folder, &fit(&[]), &["x.npy: row 17: it holds a nan"]);
+    refused(&folder, &fit(&[]), &["x.npy: row 17: it holds a NaN"]);
     numbers[34..36].fill(f64::NEG_INFINITY);
     folder.write("x.npy", &f64_npy("(40, 2)", &numbers));
     refused(&folder, &fit(&[]), &["x.npy: row 17: "]);

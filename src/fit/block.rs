@@ -2,12 +2,11 @@
 
 use crate::element::{Element, Real, private::Element as _};
 use crate::error::Error;
-use crate::fit::Truth;
 use crate::fit::few::{FEW, ROWS, Together};
 use crate::fit::row::{Depth, Gap, Node, OfRow, Row, Space, mean_depth, of_row};
 use crate::fit::scan::{NAMED_ROWS, Scan};
 use crate::parallel::{Job, Join};
-use crate::rows::Rows;
+use crate::rows::{Rows, Truth};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::batch::{FETCH_AHEAD, in_real};
 use crate::softmax::row::{Peak, find_peak};
@@ -144,7 +143,7 @@ impl<R: Real> Sums<R> {
         let max = match find_peak(simd, logits) {
             Peak::Finite(max) => max,
             Peak::Infinite => return Err(refused("it has a logit of +inf")),
-            Peak::None { nan: true } => return Err(refused("it holds a nan")),
+            Peak::None { nan: true } => return Err(refused("it holds a NaN")),
             Peak::None { nan: false } => return Err(refused("every logit is -inf")),
         };
         let gap = truth.gap(here.local, logits, max).ok_or_else(|| refused(NO_DISTRIBUTION))?;

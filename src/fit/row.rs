@@ -19,7 +19,7 @@ use crate::element::Real;
 use crate::exp::ln_sum_in_f64;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{BLOCK, Base2, Plan, Tempering};
-use crate::softmax::row::{self, rest_of_block};
+use crate::softmax::row::{self, rest_of_block, sum_of_lanes};
 use crate::temperature::Temperature;
 
 /// Virtual lanes: two registers of AVX2 for each of the sums, in either type.
@@ -75,19 +75,8 @@ impl<const N: usize> Sums<N> {
     const ZERO: Self = Sums { lanes: [[0.0; N]; 4], maxima: 0.0 };
 
     #[inline(always)]
-    fn totals(mut self) -> Totals {
-        let mut totals = [0.0; 4];
-        for (lanes, total) in self.lanes.iter_mut().zip(&mut totals) {
-            let mut width = N;
-            while width > 1 {
-                width /= 2;
-                for i in 0..width {
-                    lanes[i] += lanes[i + width];
-                }
-            }
-            *total = lanes[0];
-        }
-        Totals { maxima: self.maxima, powers: totals }
+    fn totals(self) -> Totals {
+        Totals { maxima: self.maxima, powers: self.lanes.map(sum_of_lanes) }
     }
 }
 

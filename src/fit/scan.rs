@@ -11,11 +11,10 @@
 use crate::element::Element;
 use crate::error::Error;
 use crate::exact_sum::ExactSum;
-use crate::fit::Truth;
 use crate::fit::block::Block;
 use crate::fit::row::{Depth, Gap};
 use crate::parallel;
-use crate::rows::Rows;
+use crate::rows::{Rows, Truth};
 use crate::temperature::Temperature;
 
 /// How many rows of infinite loss are named.

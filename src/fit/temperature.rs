@@ -2,11 +2,10 @@
 
 use crate::element::Element;
 use crate::error::Error;
-use crate::fit::Truth;
 use crate::fit::estimate::{Prior, TemperatureFit};
 use crate::fit::scan::Scan;
 use crate::fit::solver::TemperatureSolver;
-use crate::rows::{Labels, Rows};
+use crate::rows::{Labels, Rows, Truth};
 use crate::temperature::Temperature;
 
 /// What a fit may be told beside the rows.

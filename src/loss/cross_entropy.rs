@@ -14,9 +14,8 @@ use super::distribution::{Distribution, FARTHEST, Inverse, sums};
 use super::{Loss, Reduction, Shares, checked_weights, refuse_zero, refused};
 use crate::element::Element;
 use crate::error::Error;
-use crate::fit::Truth;
 use crate::parallel::{self, Job};
-use crate::rows::Rows;
+use crate::rows::{Rows, Truth};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::Temperings;
 use crate::temperature::Temperatures;
@@ -284,16 +283,7 @@ impl<T: Element> Job for EachRow<'_, T> {
     }
 
     fn split_at(self, row: usize) -> (Self, Self) {
-        let (truth, truth_right) = match self.truth {
-            Truth::Labels(labels) => {
-                let (left, right) = labels.split_at(row);
-                (Truth::Labels(left), Truth::Labels(right))
-            }
-            Truth::Distributions(rows) => {
-                let (left, right) = rows.split_at(row);
-                (Truth::Distributions(left), Truth::Distributions(right))
-            }
-        };
+        let (truth, truth_right) = self.truth.split_at(row);
         let (out, out_right) = self.out.split_at(row, self.logits.classes());
         let (logits, logits_right) = self.logits.split_at(row);
         let (taus, taus_right) = self.taus.split_at(row);

@@ -15,7 +15,7 @@ use crate::element::Real;
 use crate::exp::{ln_sum, weight};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{BLOCK, Base2, Plan, Tempering};
-use crate::softmax::row::{LANES, Peak, find_peak};
+use crate::softmax::row::{LANES, Peak, find_peak, sum_of_lanes};
 
 /// Gaps of finite logits that are beyond this in units of τ are this; a loss that would show them is refused.
 pub(super) const FARTHEST: f64 = 1e307;
@@ -73,8 +73,8 @@ impl Distribution {
             let block = plan.staged(block, &mut self.space);
             let mut sums = Sums { maxima: [0.0; LANES], rest: [0.0; LANES] };
             simd.call(Weigh { block, out, plan: &plan, sums: &mut sums });
-            maxima += total(sums.maxima);
-            rest = rest.plus(Double::from(total(sums.rest)));
+            maxima += sum_of_lanes(sums.maxima);
+            rest = rest.plus(Double::from(sum_of_lanes(sums.rest)));
         }
         // The bias goes last: the quotient of a small rest is not subnormal before.
         let unit = plan.max_weight();
@@ -184,19 +184,6 @@ impl Inverse {
 struct Sums {
     maxima: [f64; LANES],
     rest: [f64; LANES],
-}
-
-/// The lanes added up, halving their number each time.
-#[inline(always)]
-fn total(mut lanes: [f64; LANES]) -> f64 {
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-    }
-    lanes[0]
 }
 
 /// The weights of a block, written and added up: those of the maxima only counted.

@@ -19,7 +19,7 @@ use crate::rows::{Labels, Rows};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::batch::in_real;
 use crate::softmax::plan::{BLOCK, Base2, Plan, Tempering, Temperings};
-use crate::softmax::row::{LANES, Peak, find_peak, share};
+use crate::softmax::row::{LANES, Peak, find_peak, share, sum_of_lanes};
 use crate::temperature::Temperatures;
 
 /// One row's prediction at a temperature, against its label.
@@ -284,9 +284,9 @@ fn of_weights<S: Simd>(
         let block = plan.staged(block, space);
         let mut sums = Sums { maxima: [0.0; LANES], rest: [0.0; LANES], squares: [0.0; LANES] };
         simd.call(Weigh { block, plan: &plan, sums: &mut sums });
-        maxima += total(sums.maxima);
-        rest = rest.plus(Double::from(total(sums.rest)));
-        squares = squares.plus(Double::from(total(sums.squares)));
+        maxima += sum_of_lanes(sums.maxima);
+        rest = rest.plus(Double::from(sum_of_lanes(sums.rest)));
+        squares = squares.plus(Double::from(sum_of_lanes(sums.squares)));
     }
     let unit = Double::from(plan.max_weight());
     // The bias goes last: the quotient of a small rest is not subnormal before.
@@ -308,19 +308,6 @@ fn gap(max: f64, x: f64, base: &Base2<f64>) -> f64 {
     let (hi, lo) = two_sum(ldexp(max, down), -ldexp(x, down));
     let gap = Double { hi, lo }.times(base.inverse);
     ldexp(gap.hi, base.inverse_exponent - down)
-}
-
-/// The lanes added up, halving their number each time.
-#[inline(always)]
-fn total(mut lanes: [f64; LANES]) -> f64 {
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-    }
-    lanes[0]
 }
 
 /// Sums over the weights of a block: how many are the maximum, and of the others the sum and that of their

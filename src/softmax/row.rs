@@ -103,6 +103,19 @@ pub(crate) fn find_peak<S: Simd, R: Real>(simd: S, row: &[R]) -> Peak<R> {
     }
 }
 
+/// Lanes added up, halving their number each time; a power of two.
+#[inline(always)]
+pub(crate) fn sum_of_lanes<const N: usize>(mut lanes: [f64; N]) -> f64 {
+    let mut width = N;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+    }
+    lanes[0]
+}
+
 /// A sum over the virtual lanes.
 pub(crate) struct Lanes {
     total: [f64; LANES],
