@@ -140,7 +140,8 @@ impl TemperatureSolver {
         }
         let step = slopes.halley();
         let beta = self.beta * (1.0 + step);
-        let fits = beta > self.below && beta < self.above || step == 0.0;
+        // A step that is lost in β has arrived, though it does not leave the end of the bracket.
+        let fits = beta > self.below && beta < self.above || step.abs() < f64::EPSILON;
         let last = if self.rough { LAST_BUT_ONE } else { LAST_STEP };
         let narrow = self.above / self.below - 1.0 < 1e-14;
         let is_good_enough = self.rough || self.depth == Depth::Full;

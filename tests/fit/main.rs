@@ -183,9 +183,11 @@ fn scale_and_shift() {
     // Shifted as far as the sums are exact: multiples of 2^-20.
     let coarse: Vec<f64> = logits.iter().map(|x| (x * 1048576.0).round() / 1048576.0).collect();
     let unshifted = converged(&fit(&coarse, 7, &labels)).temperature.tau();
-    let shifted: Vec<f64> = coarse.iter().map(|x| x + 1e4).collect();
-    let got = converged(&fit(&shifted, 7, &labels)).temperature.tau();
-    assert!((got / unshifted - 1.0).abs() < 1e-13, "{got}");
+    for shift in [1e4, -1e7] {
+        let shifted: Vec<f64> = coarse.iter().map(|x| x + shift).collect();
+        let got = converged(&fit(&shifted, 7, &labels)).temperature.tau();
+        assert!((got / unshifted - 1.0).abs() < 1e-13, "{shift:e}: {got}");
+    }
     // In f32 the shift rounds the logits by up to 5e-4, at random; τ moves by less than that.
     let narrow: Vec<f32> = logits.iter().map(|x| (x + 1e4) as f32).collect();
     let rounded: Vec<f64> = narrow.iter().map(|&x| f64::from(x)).collect();
@@ -315,6 +317,16 @@ fn weights_are_repetitions_and_ignored_rows_are_absent() {
     assert!((width(&a) / (1.959964 * a.robust_std_error / a.temperature.tau()) - 1.0).abs() < 1e-6);
     assert!((width(&b) / (1.959964 * b.std_error / b.temperature.tau()) - 1.0).abs() < 1e-6);
 
+    // Also where their sum is the number of rows.
+    let uneven: Vec<f64> = (0..300).map(|i| [0.5, 1.5][i % 2]).collect();
+    let options = FitOptions { weights: Some(&uneven), prior: None };
+    let found = fit_temperature(rows, Labels::new(&labels, 4).expect("labels"), &options);
+    let found = converged(&found.expect("a fit"));
+    assert!(
+        (width(&found) / (1.959964 * found.robust_std_error / found.temperature.tau()) - 1.0).abs()
+            < 1e-6
+    );
+
     let ones = vec![1.0; 300];
     let marked = Labels::with_ignored(&marked, 4, -100).expect("labels");
     let options = FitOptions { weights: Some(&ones), prior: None };
@@ -371,6 +383,20 @@ fn the_same_bits_however_the_rows_are_split() {
     let mut others = Scan::over_octaves(5, -3, 2);
     assert!(matches!(others.merge(&whole), Err(Error::Merge { .. })));
     assert!(matches!(Scan::over_octaves(4, -3, 3).merge(&whole), Err(Error::Merge { .. })));
+    // Rows of infinite loss are named in the order of their numbers.
+    let infinite = |logits: [f64; 4]| {
+        let mut scan = Scan::new(2, &[]);
+        let rows = Rows::new(&logits, 2).expect("rows");
+        scan.add(rows, Labels::new(&[1, 1], 2).expect("labels"), None).expect("sums");
+        scan
+    };
+    const NEVER: f64 = f64::NEG_INFINITY;
+    let [second, first] = [[0.0, 1.0, 0.0, NEVER], [0.0, NEVER, 0.0, 1.0]].map(infinite);
+    let [mut one, mut other] = [second.clone(), first.clone()];
+    one.merge(&first).expect("alike");
+    other.merge(&second).expect("alike");
+    assert_eq!(one, other);
+    assert_eq!(TemperatureFit::from_scan(&one, None).infinite_rows, [0, 1]);
     // A refused block leaves no trace.
     let before = others.clone();
     let bad = Rows::new(&[1.0, 2.0, 3.0, 4.0, f32::NAN], 5).expect("rows");
@@ -411,7 +437,7 @@ fn a_start_saves_passes_and_changes_nothing_else() {
     };
     let plain = solve(TemperatureSolver::new(6, None));
     let tau = converged(&plain).temperature;
-    for (factor, passes) in [(1.001, 2), (0.97, 2), (30.0, 5), (1e-3, 7), (1e200, 7)] {
+    for (factor, passes) in [(1.0, 2), (1.001, 2), (0.97, 2), (30.0, 5), (1e-3, 7), (1e200, 7)] {
         let start = Temperature::new(tau.tau() * factor).expect("a temperature");
         let started = solve(TemperatureSolver::new(6, None).starting_at(start));
         let (got, wanted) = (converged(&started), converged(&plain));
