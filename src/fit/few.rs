@@ -286,9 +286,9 @@ impl<R: Real, const W: usize> Kernel for Weigh<'_, R, W> {
             for i in 0..W {
                 let x = column[i];
                 let shift = Shift { factor, factor_low, round: round[i], floor: floor[i] };
-                // What is below the floor weighs 2^-187 of the largest in f32, 2^-1531 in f64: no sum sees it.
                 let full = weight_for_sums(x, &shift);
-                w[i] = if x < max[i] { full } else { R::ZERO };
+                // Far below the floor the shift's bits are no exponent any more.
+                w[i] = if (x > floor[i]) & (x < max[i]) { full } else { R::ZERO };
                 count[i] = maxima[i] + if x < max[i] { R::ZERO } else { R::ONE };
             }
             (*out, maxima) = (w, count);
