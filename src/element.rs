@@ -65,6 +65,8 @@ pub trait Real:
     /// log2(e)/τ up to 2^±REACH is used as it is; beyond, the logits are scaled first. The second part of
     /// its pair is 2^-25 of it in f32, and must keep all its bits.
     const REACH: i32;
+    /// Factors of weights that keep all their bits, also those of the second part of their pair.
+    const HOLDS: std::ops::Range<f64>;
     /// Whether logarithms need more than f64 inside.
     const IN_DOUBLE: bool;
     /// Coefficients of 2^r = 1 + r (c_0 + r (c_1 + …)).
@@ -115,7 +117,7 @@ const EXP2_F64: [f64; 11] = [
 
 macro_rules! real {
     ($real:ty, bits: $bits:ty, round: $round:expr, shift: $shift:expr, bias: $bias:expr, depth: $depth:expr,
-     reach: $reach:expr, exp2: $exp2:expr, compensated: $compensated:expr) => {
+     reach: $reach:expr, holds: $holds:expr, exp2: $exp2:expr, compensated: $compensated:expr) => {
         impl Real for $real {
             type Bits = $bits;
             const NO_BITS: $bits = 0;
@@ -127,6 +129,7 @@ macro_rules! real {
             const BIAS: i32 = $bias;
             const DEPTH: f64 = $depth;
             const REACH: i32 = $reach;
+            const HOLDS: std::ops::Range<f64> = $holds;
             const IN_DOUBLE: bool = $compensated;
             const EXP2: &'static [Self] = $exp2;
 
@@ -217,9 +220,9 @@ macro_rules! real {
 }
 
 real!(f32, bits: u32, round: 12582912.0, shift: 23, bias: 64, depth: 187.0, reach: 75,
-    exp2: &EXP2_F32, compensated: false);
+    holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false);
 real!(f64, bits: u64, round: 6755399441055744.0, shift: 52, bias: 512, depth: 1531.0, reach: 900,
-    exp2: &EXP2_F64, compensated: true);
+    holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true);
 
 #[cfg(feature = "half")]
 use ::half::slice::HalfFloatSliceExt;

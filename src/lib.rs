@@ -104,9 +104,9 @@ pub use loss::{
 };
 pub use loss::{
     CrossEntropyOptions, DecoupledLoss, DecoupledOptions, Deviation, DistillationOptions,
-    Divergence, Factor, HardLabels, Loss, Reduction, cosine_temperature, cross_entropy,
-    cyclic_temperature, decoupled_distillation, distillation, exponential_temperature,
-    gumbel_softmax_temperature, linear_temperature,
+    Divergence, Factor, HardLabels, Loss, LossMut, Reduction, cosine_temperature, cross_entropy,
+    cross_entropy_into, cyclic_temperature, decoupled_distillation, distillation,
+    exponential_temperature, gumbel_softmax_temperature, linear_temperature,
 };
 pub use metrics::{
     Band, Bin, BinFree, Binning, BrierParts, CalibrationError, ClasswiseError, Differences,

@@ -11,12 +11,14 @@
 //! A row is swept for its maximum, for its weights and their sum, and for what a loss makes of them.
 
 use super::distribution::{Distribution, FARTHEST, Inverse, sums};
-use super::{Loss, Reduction, Shares, checked_weights, refuse_zero, refused};
-use crate::element::Element;
+use super::labelled::{self, How};
+use super::{Loss, LossMut, Reduction, Shares, checked_weights, refuse_zero, refused};
+use crate::element::{Element, Real};
 use crate::error::Error;
 use crate::parallel::{self, Job};
 use crate::rows::{Rows, Truth};
 use crate::simd::{Kernel, Simd};
+use crate::softmax::batch::{FETCH_AHEAD, in_real};
 use crate::softmax::plan::Temperings;
 use crate::temperature::Temperatures;
 
@@ -91,7 +93,44 @@ pub fn cross_entropy<'a, 't, T: Element>(
     tau: impl Into<Temperatures<'a>>,
     options: &CrossEntropyOptions<'_>,
 ) -> Result<Loss<T>, Error> {
+    let mut loss = Loss::zeros(logits.rows(), logits.classes());
+    loss.values = cross_entropy_into(logits, truth, tau, options, loss.as_mut())?;
+    Ok(loss)
+}
+
+/// [`cross_entropy`], its gradients into given buffers: [`Loss::values`] are what it returns.
+///
+/// # Shapes, accuracy, special values
+/// As [`cross_entropy`].
+///
+/// # Errors
+/// As [`cross_entropy`], and [`Error::Shape`] when a buffer has the wrong length. After an error the buffers hold
+/// nothing of use.
+///
+/// # Example
+/// ```
+/// use softargmax::{CrossEntropyOptions, Labels, LossMut, Rows, Temperature, cross_entropy_into};
+///
+/// let (mut d_logits, mut d_tau) = ([0.0f32; 2], [0.0; 1]);
+/// let values = cross_entropy_into(
+///     Rows::one(&[3.0, 3.0])?,
+///     Labels::new(&[0], 2)?,
+///     Temperature::ONE,
+///     &CrossEntropyOptions::default(),
+///     LossMut { logits: &mut d_logits, tau: &mut d_tau },
+/// )?;
+/// assert_eq!((values[0], d_logits, d_tau), (std::f64::consts::LN_2, [-0.5, 0.5], [0.0]));
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+pub fn cross_entropy_into<'a, 't, T: Element>(
+    logits: Rows<'_, T>,
+    truth: impl Into<Truth<'t, T>>,
+    tau: impl Into<Temperatures<'a>>,
+    options: &CrossEntropyOptions<'_>,
+    gradient: LossMut<'_, T>,
+) -> Result<Vec<f64>, Error> {
     let (rows, classes) = (logits.rows(), logits.classes());
+    gradient.check(logits)?;
     let truth = Target { truth: truth.into(), classes: options.class_weights };
     let taus = tau.into().checked(rows)?;
     truth.check(rows, classes)?;
@@ -110,17 +149,13 @@ pub fn cross_entropy<'a, 't, T: Element>(
     refuse_zero(taus, &weights)?;
     let shares = Shares::new(weights, options.reduction, &masses)?;
     let mut losses = vec![0.0; rows];
-    let mut loss = Loss {
-        values: Vec::new(),
-        logits: vec![T::of_f64(0.0); rows * classes],
-        tau: vec![0.0; rows],
-    };
+    let LossMut { logits: out, tau } = gradient;
     parallel::run(EachRow {
         logits,
         truth: truth.truth,
         taus,
         weights: &shares.weights,
-        out: Out { losses: &mut losses, logits: &mut loss.logits, tau: &mut loss.tau },
+        out: Out { losses: &mut losses, logits: out, tau },
         classes: options.class_weights,
         smoothing,
         divisor: shares.divisor,
@@ -129,8 +164,7 @@ pub fn cross_entropy<'a, 't, T: Element>(
         let reason = refused(logits, row).unwrap_or("its loss is beyond the range of f64");
         return Err(Error::Row { row, reason });
     }
-    loss.values = shares.reduce(losses, options.reduction);
-    Ok(loss)
+    Ok(shares.reduce(losses, options.reduction))
 }
 
 /// What is true, with the weights of the classes.
@@ -229,14 +263,49 @@ impl<T: Element> Kernel for EachRow<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let EachRow { logits, truth, taus, weights, out, classes: class_weights, .. } = self;
+        let EachRow { smoothing, divisor, .. } = self;
         let (classes, temperings) = (logits.classes(), Temperings::<f64>::new(taus));
+        let in_type = Temperings::<T::Real>::new(taus);
+        let (mut scratch, mut wide, mut space) = (Vec::new(), Vec::new(), Vec::new());
+        let labels = match truth {
+            Truth::Labels(labels) => Some(labels),
+            Truth::Distributions(_) => None,
+        };
         let mut distribution = Distribution::default();
         let (mut row, mut target) = (Vec::new(), Vec::new());
-        for (i, (logits, out_logits)) in
-            logits.iter().zip(out.logits.chunks_exact_mut(classes)).enumerate()
-        {
+        let rows = logits.rows();
+        for (i, logits) in logits.iter().enumerate() {
             if weights[i] == 0.0 {
+                out.logits[i * classes..(i + 1) * classes].fill(T::of_f64(0.0));
+                (out.losses[i], out.tau[i]) = (0.0, 0.0);
                 continue;
+            }
+            let factor = weights[i] / divisor;
+            let out_logits = &mut out.logits[i * classes..(i + 1) * classes];
+            if let (Some(label), true) =
+                (labels.and_then(|labels| labels.of_row(i)), smoothing == 0.0)
+            {
+                let of_class = class_weights.map_or(1.0, |weights| weights[label]);
+                let tempering = &in_type.of_row(i);
+                let next = i + 1 < rows && classes <= FETCH_AHEAD;
+                let ahead = if next { classes } else { 0 };
+                let how = How { tempering, factor: factor * of_class, ahead };
+                let row = in_real(logits, &mut scratch);
+                let of_row = match T::as_real_mut(out_logits) {
+                    Some(out) => labelled::of_row(simd, row, label, how, out, &mut space),
+                    None => {
+                        wide.resize(classes, T::Real::ZERO);
+                        let done = labelled::of_row(simd, row, label, how, &mut wide, &mut space);
+                        T::write(&wide, out_logits);
+                        done
+                    }
+                };
+                if let Some(of_row) = of_row {
+                    let inverse = Inverse::new(&temperings.of_row(i));
+                    out.losses[i] = weights[i] * of_class * of_row.loss;
+                    out.tau[i] = inverse.times(of_row.slope * (factor * of_class));
+                    continue;
+                }
             }
             let tempering = temperings.of_row(i);
             row.clear();
@@ -258,11 +327,10 @@ impl<T: Element> Kernel for EachRow<'_, T> {
                     target.extend(shares.iter().map(|q| q.to_f64()));
                 }
             }
-            smooth(&mut target, self.smoothing, &distribution);
+            smooth(&mut target, smoothing, &distribution);
             if let Some(class_weights) = class_weights {
                 target.iter_mut().zip(class_weights).for_each(|(q, weight)| *q *= weight);
             }
-            let factor = weights[i] / self.divisor;
             let inverse = Inverse::new(&tempering);
             let (loss, slope) = of_row(&distribution, &target, |k, error| {
                 out_logits[k] = T::of_f64(inverse.times(error * factor));

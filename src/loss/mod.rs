@@ -15,6 +15,7 @@ mod decoupled;
 mod distillation;
 mod distribution;
 mod divergence;
+mod labelled;
 mod schedule;
 mod standardised;
 
@@ -28,7 +29,7 @@ use crate::exact_sum::ExactSum;
 use crate::rows::Rows;
 use crate::temperature::Temperatures;
 
-pub use cross_entropy::{CrossEntropyOptions, cross_entropy};
+pub use cross_entropy::{CrossEntropyOptions, cross_entropy, cross_entropy_into};
 pub use decoupled::{DecoupledLoss, DecoupledOptions, decoupled_distillation};
 pub use distillation::{DistillationOptions, Factor, HardLabels, distillation};
 pub use divergence::Divergence;
@@ -74,6 +75,34 @@ pub struct Loss<T> {
     pub logits: Vec<T>,
     /// `[rows]`: the gradient with respect to the temperature of each row.
     pub tau: Vec<f64>,
+}
+
+/// Where the gradients of a [`Loss`] are to be written.
+#[derive(Debug)]
+pub struct LossMut<'a, T> {
+    /// `[rows, classes]`: with respect to the logits.
+    pub logits: &'a mut [T],
+    /// `[rows]`: with respect to the temperature of each row.
+    pub tau: &'a mut [f64],
+}
+
+impl<T: Element> LossMut<'_, T> {
+    fn check(&self, logits: Rows<'_, T>) -> Result<(), Error> {
+        logits.same_size("the gradient of the logits", self.logits.len())?;
+        let (what, expected, got) = ("the gradient of tau", logits.rows(), self.tau.len());
+        if got == expected { Ok(()) } else { Err(Error::Shape { what, expected, got }) }
+    }
+}
+
+impl<T: Element> Loss<T> {
+    fn zeros(rows: usize, classes: usize) -> Self {
+        let logits = vec![T::of_f64(0.0); rows * classes];
+        Loss { values: Vec::new(), logits, tau: vec![0.0; rows] }
+    }
+
+    fn as_mut(&mut self) -> LossMut<'_, T> {
+        LossMut { logits: &mut self.logits, tau: &mut self.tau }
+    }
 }
 
 impl<T> Loss<T> {

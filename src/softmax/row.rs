@@ -118,8 +118,8 @@ pub(crate) fn sum_of_lanes<const N: usize>(mut lanes: [f64; N]) -> f64 {
 
 /// A sum over the virtual lanes.
 pub(crate) struct Lanes {
-    total: [f64; LANES],
-    correction: [f64; LANES],
+    pub(crate) total: [f64; LANES],
+    pub(crate) correction: [f64; LANES],
 }
 
 impl Lanes {
@@ -204,10 +204,10 @@ impl<R: Real> Kernel for AddUp<'_, R> {
 }
 
 /// The third sweep: weights to probabilities, by the two parts of 1/S.
-struct Normalise<'a, R> {
-    out: &'a mut [R],
-    high: R,
-    low: R,
+pub(crate) struct Normalise<'a, R> {
+    pub(crate) out: &'a mut [R],
+    pub(crate) high: R,
+    pub(crate) low: R,
 }
 
 impl<R: Real> Kernel for Normalise<'_, R> {

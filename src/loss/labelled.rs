@@ -1,0 +1,236 @@
+//! Cross-entropy with a label, and nothing else in the target: a row in four sweeps of its own type.
+//!
+//! ```text
+//! w_i  = exp((x_i − m)/τ)                         into the output, 0 where x is masked or far below
+//! k    = how many weigh what the maximum weighs,  r = Σ w of the others,  d = Σ w_i (x_i − m)
+//! L    = gap_y + ln(k + r)                        gap_y = (m − x_y)/τ
+//! dx_i = (w_i/(k + r))/τ,   dx_y = −(1 − p_y)/τ   1 − p_y = (k − 1 + r)/(k + r) where y is at the maximum
+//! dτ   = (−d/τ/(k + r) − gap_y)/τ
+//! ```
+//!
+//! Weights are of the type of the row, sums f64. A row that is not ordinary (a limit of τ, an infinity, nothing but the
+//! maximum in reach of the type) is not done here: `cross_entropy.rs` does it in f64, entry by entry.
+
+use super::distribution::FARTHEST;
+use crate::double::power_of_two;
+use crate::element::Real;
+use crate::exp::{Shift, ln_sum_in_f64, weight};
+use crate::simd::{Kernel, Simd};
+use crate::softmax::plan::{BLOCK, Plan, Tempering};
+use crate::softmax::row::{LANES, Lanes, Normalise, Peak, find_peak};
+
+/// What becomes of a row.
+#[derive(Clone, Copy)]
+pub(super) struct OfRow {
+    pub(super) loss: f64,
+    /// τ times the derivative of the loss in τ.
+    pub(super) slope: f64,
+}
+
+/// How a row is to be done.
+#[derive(Clone, Copy)]
+pub(super) struct How<'a, R> {
+    pub(super) tempering: &'a Tempering<R>,
+    /// What the gradient is multiplied by.
+    pub(super) factor: f64,
+    /// How many numbers further on the next row is to be fetched from memory meanwhile, or 0.
+    pub(super) ahead: usize,
+}
+
+/// The loss of a row; its gradient goes to `out`. `None` where the row is not ordinary.
+#[inline(always)]
+pub(super) fn of_row<S: Simd, R: Real>(
+    simd: S,
+    row: &[R],
+    label: usize,
+    how: How<'_, R>,
+    out: &mut [R],
+    space: &mut Vec<R>,
+) -> Option<OfRow> {
+    let How { tempering, factor, ahead } = how;
+    let (Peak::Finite(max), Tempering::Finite(base)) = (find_peak(simd, row), tempering) else {
+        return None;
+    };
+    if base.exponent() != 0 {
+        return None;
+    }
+    let plan = Plan::new(max, base);
+    let top = weight(plan.max, &plan.shift);
+    let mut sums = Sums { maxima: [R::ZERO; LANES], rest: Lanes::ZERO, first: Lanes::ZERO };
+    for (block, out) in row.chunks(BLOCK).zip(out.chunks_mut(BLOCK)) {
+        let block = plan.staged(block, space);
+        simd.call(Weigh { block, out, shift: &plan.shift, ahead });
+        simd.call(AddOthers { weights: out, top, sums: &mut sums });
+        simd.call(AddMoments { block, weights: out, plan: &plan, sums: &mut sums });
+    }
+    let (unit, gap) = (top.to_f64(), max.to_f64() - row[label].to_f64());
+    let maxima = sums.maxima.iter().map(|count| count.to_f64()).sum::<f64>();
+    let rest = sums.rest.sum::<R>().hi / unit;
+    // Something too small for the type is left out of the loss.
+    if rest == 0.0 && maxima < row.len() as f64 {
+        return None;
+    }
+    let z = maxima + rest;
+    let inverse = base.inverse.hi * power_of_two(base.inverse_exponent);
+    let gap = gap * inverse;
+    // What a weight is to be multiplied by, in two parts of the type.
+    let scale = factor * inverse / (z * unit);
+    if !(gap < FARTHEST && R::HOLDS.contains(&scale)) {
+        return None;
+    }
+    let high = R::of_f64(scale);
+    let low = R::of_f64(scale - high.to_f64());
+    let of_label = out[label];
+    let missed = if of_label < top {
+        1.0 - of_label.to_f64() / (unit * z)
+    } else {
+        ((maxima - 1.0) + rest) / z
+    };
+    simd.call(Normalise { out, high, low });
+    out[label] = R::of_f64(-missed * (factor * inverse) + 0.0);
+    let mean = sums.first.sum::<R>().hi / (unit * z) * inverse;
+    Some(OfRow { loss: ln_sum_in_f64(maxima, rest) + gap, slope: -mean - gap })
+}
+
+/// The weights of a staged block, 0 where there is none.
+struct Weigh<'a, R> {
+    block: &'a [R],
+    out: &'a mut [R],
+    shift: &'a Shift<R>,
+    ahead: usize,
+}
+
+impl<R: Real> Kernel for Weigh<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Weigh { block, out, shift, ahead } = self;
+        let shift = *shift;
+        let (chunks, tail) = block.as_chunks::<LANES>();
+        let (outs, out_tail) = out.as_chunks_mut::<LANES>();
+        for (chunk, out) in chunks.iter().zip(outs) {
+            simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
+            simd.prefetch_write(out.as_ptr().wrapping_add(ahead));
+            *out = weighed(chunk, &shift);
+        }
+        if !tail.is_empty() {
+            let mut last = [R::NEG_INFINITY; LANES];
+            last[..tail.len()].copy_from_slice(tail);
+            out_tail.copy_from_slice(&weighed(&last, &shift)[..tail.len()]);
+        }
+    }
+}
+
+#[inline(always)]
+fn weighed<R: Real>(chunk: &[R; LANES], shift: &Shift<R>) -> [R; LANES] {
+    let mut weights = [R::ZERO; LANES];
+    for i in 0..LANES {
+        let w = weight(chunk[i], shift);
+        weights[i] = if chunk[i] > shift.floor { w } else { R::ZERO };
+    }
+    weights
+}
+
+/// Sums over the weights of a row.
+struct Sums<R> {
+    /// How many weigh as much as the maximum.
+    maxima: [R; LANES],
+    /// What the others weigh.
+    rest: Lanes,
+    /// All weights times x − m.
+    first: Lanes,
+}
+
+/// Adds the weights of a block that are not at the top, and counts those that are.
+struct AddOthers<'a, R> {
+    weights: &'a [R],
+    top: R,
+    sums: &'a mut Sums<R>,
+}
+
+impl<R: Real> Kernel for AddOthers<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let AddOthers { weights, top, sums } = self;
+        let (pairs, tail) = weights.as_chunks::<PAIR>();
+        let mut maxima = sums.maxima;
+        let Lanes { mut total, mut correction } = sums.rest;
+        for pair in pairs {
+            let others = others(pair, top, &mut maxima);
+            R::accumulate(&others, &mut total, &mut correction);
+        }
+        if !tail.is_empty() {
+            let mut last = [R::ZERO; PAIR];
+            last[..tail.len()].copy_from_slice(tail);
+            let others = others(&last, top, &mut maxima);
+            R::accumulate(&others, &mut total, &mut correction);
+        }
+        (sums.maxima, sums.rest) = (maxima, Lanes { total, correction });
+    }
+}
+
+/// Two chunks: the sums are added to once for both.
+const PAIR: usize = 2 * LANES;
+
+#[inline(always)]
+fn others<R: Real>(weights: &[R; PAIR], top: R, maxima: &mut [R; LANES]) -> [[R; LANES]; 2] {
+    let (mut others, mut count) = ([[R::ZERO; LANES]; 2], *maxima);
+    for i in 0..LANES {
+        let (a, b) = (weights[i], weights[LANES + i]);
+        others[0][i] = if a < top { a } else { R::ZERO };
+        others[1][i] = if b < top { b } else { R::ZERO };
+        let one = if a < top { R::ZERO } else { R::ONE };
+        let two = if b < top { R::ZERO } else { R::ONE };
+        count[i] = maxima[i] + (one + two);
+    }
+    *maxima = count;
+    others
+}
+
+/// Adds the moments of a staged block.
+struct AddMoments<'a, R> {
+    block: &'a [R],
+    weights: &'a [R],
+    plan: &'a Plan<R>,
+    sums: &'a mut Sums<R>,
+}
+
+impl<R: Real> Kernel for AddMoments<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let AddMoments { block, weights, plan, sums } = self;
+        let (max, floor) = (plan.max, plan.shift.floor);
+        let (blocks, tail) = block.as_chunks::<PAIR>();
+        let (weights, weights_tail) = weights.as_chunks::<PAIR>();
+        let Lanes { mut total, mut correction } = sums.first;
+        for (block, weights) in blocks.iter().zip(weights) {
+            R::accumulate(&moments(block, weights, max, floor), &mut total, &mut correction);
+        }
+        if !tail.is_empty() {
+            let (mut x, mut w) = ([floor; PAIR], [R::ZERO; PAIR]);
+            x[..tail.len()].copy_from_slice(tail);
+            w[..tail.len()].copy_from_slice(weights_tail);
+            R::accumulate(&moments(&x, &w, max, floor), &mut total, &mut correction);
+        }
+        sums.first = Lanes { total, correction };
+    }
+}
+
+#[inline(always)]
+fn moments<R: Real>(block: &[R; PAIR], weights: &[R; PAIR], max: R, floor: R) -> [[R; LANES]; 2] {
+    let mut moments = [[R::ZERO; LANES]; 2];
+    for half in 0..2 {
+        for i in 0..LANES {
+            let x = block[half * LANES + i];
+            // Below the floor there is no weight, and the distance may be infinite.
+            let x = if x > floor { x } else { floor };
+            moments[half][i] = weights[half * LANES + i] * (x - max);
+        }
+    }
+    moments
+}
