@@ -7,8 +7,8 @@
 //! ```
 //!
 //! What several rows give is put together as [`Reduction`] says: a factor that multiplies every row's loss, and so
-//! its gradients. Everything is computed in f64, whatever the type of the logits, and a confident row keeps the
-//! digits of what it leaves over.
+//! its gradients. Sums are f64, whatever the type of the logits, and a confident row keeps the digits of
+//! what it leaves over.
 
 mod cross_entropy;
 mod decoupled;

@@ -27,7 +27,7 @@ pub(crate) const FEW: usize = 32;
 pub(crate) const BATCH: usize = 64;
 
 /// One class of sixteen rows.
-type Column<R> = [R; LANES];
+pub(crate) type Column<R> = [R; LANES];
 
 /// Softmax of all rows of `out`, read from `rows` or in place; the first has the temperature of `first`.
 pub(crate) fn softmax<S: Simd, R: Real>(
@@ -71,7 +71,7 @@ pub(crate) fn softmax<S: Simd, R: Real>(
 
 /// Entry j of row i to column j, lane i. Lanes beyond the rows keep what they had, which is harmless.
 #[inline(always)]
-fn transpose_in<R: Real>(rows: &[R], columns: &mut [Column<R>]) {
+pub(crate) fn transpose_in<R: Real>(rows: &[R], columns: &mut [Column<R>]) {
     for (i, row) in rows.chunks_exact(columns.len()).enumerate() {
         for (&entry, column) in row.iter().zip(&mut *columns) {
             column[i] = entry;
@@ -80,21 +80,32 @@ fn transpose_in<R: Real>(rows: &[R], columns: &mut [Column<R>]) {
 }
 
 /// What there is of each row.
-struct PerRow<R: Real> {
+pub(crate) struct PerRow<R: Real> {
     c: [f64; LANES],
     factor: Column<R>,
     factor_low: Column<R>,
-    max: Column<R>,
+    pub(crate) max: Column<R>,
     round: Column<R>,
     floor: Column<R>,
     /// All bits for a row that is done here, none for one that is not.
-    ordinary: [R::Bits; LANES],
+    pub(crate) ordinary: [R::Bits; LANES],
     total: [f64; LANES],
     correction: [f64; LANES],
 }
 
 impl<R: Real> PerRow<R> {
-    fn new() -> Self {
+    /// The shift of each row.
+    #[inline(always)]
+    pub(crate) fn shifts(&self) -> [Shift<R>; LANES] {
+        std::array::from_fn(|i| Shift {
+            factor: self.factor[i],
+            factor_low: self.factor_low[i],
+            round: self.round[i],
+            floor: self.floor[i],
+        })
+    }
+
+    pub(crate) fn new() -> Self {
         let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
         PerRow {
             c: zeros,
@@ -110,7 +121,7 @@ impl<R: Real> PerRow<R> {
     }
 
     #[inline(always)]
-    fn temper(&mut self, i: usize, tempering: &Tempering<R>) {
+    pub(crate) fn temper(&mut self, i: usize, tempering: &Tempering<R>) {
         match tempering {
             Tempering::Finite(base) if base.exponent() == 0 => {
                 (self.c[i], self.factor[i], self.factor_low[i]) = base.factors();
@@ -122,9 +133,9 @@ impl<R: Real> PerRow<R> {
 }
 
 /// The maximum of each row; NaN where the row holds one.
-struct Peaks<'a, R: Real> {
-    columns: &'a [Column<R>],
-    lanes: &'a mut PerRow<R>,
+pub(crate) struct Peaks<'a, R: Real> {
+    pub(crate) columns: &'a [Column<R>],
+    pub(crate) lanes: &'a mut PerRow<R>,
 }
 
 impl<R: Real> Kernel for Peaks<'_, R> {
@@ -148,8 +159,8 @@ impl<R: Real> Kernel for Peaks<'_, R> {
 }
 
 /// The shift and the floor of each row.
-struct Plans<'a, R: Real> {
-    lanes: &'a mut PerRow<R>,
+pub(crate) struct Plans<'a, R: Real> {
+    pub(crate) lanes: &'a mut PerRow<R>,
 }
 
 impl<R: Real> Kernel for Plans<'_, R> {

@@ -1,7 +1,7 @@
 //! softmax, log_softmax and log_sum_exp over rows: the public functions.
 
 pub(crate) mod batch;
-mod few;
+pub(crate) mod few;
 pub(crate) mod log;
 pub(crate) mod plan;
 pub(crate) mod row;

@@ -63,6 +63,12 @@ impl<R> Base2<R> {
         self.c
     }
 
+    /// 1/τ, where q is 0.
+    #[inline(always)]
+    pub(crate) fn nearest_inverse(&self) -> f64 {
+        if self.exponent == 0 { ldexp(self.inverse.hi, self.inverse_exponent) } else { 0.0 }
+    }
+
     /// q: rows are staged as x · 2^q at this temperature.
     pub(crate) fn exponent(&self) -> i32 {
         self.exponent
@@ -90,6 +96,11 @@ impl<'a, R: Real> Temperings<'a, R> {
             Temperatures::PerRow(_) => None,
         };
         Temperings { taus, one }
+    }
+
+    /// That of all rows, where it is one.
+    pub(crate) fn one(&self) -> Option<&Tempering<R>> {
+        self.one.as_ref()
     }
 
     #[inline(always)]

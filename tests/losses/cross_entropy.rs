@@ -1,10 +1,11 @@
 //! Cross-entropy: the research file's values, its definition term by term, gradients, masks, ignored rows, refusals.
 
+use super::support::fixtures::Dtype;
 use super::support::number::Number;
 use super::{always_the_same, check_gradients, drawn, exactly, near, refused_row, rows, tau};
 use softargmax::{
-    CrossEntropyOptions, Error, Labels, Loss, Reduction, Rows, Temperature, Truth, cross_entropy,
-    log_softmax_rows, log_softmax_vjp,
+    CrossEntropyOptions, Error, Labels, Loss, LossMut, Reduction, Rows, Temperature, Truth,
+    cross_entropy, cross_entropy_into, log_softmax_rows, log_softmax_vjp,
 };
 
 const PLAIN: CrossEntropyOptions<'static> = CrossEntropyOptions {
@@ -34,13 +35,16 @@ fn positive_before<T: Number>() {
         let labels = Labels::new(&[0], negatives + 1).unwrap();
         let logits = Rows::one(&similarities).unwrap();
         let loss = cross_entropy(logits, labels, exactly(text), &PLAIN).unwrap();
-        near(loss.value(), want, 1e-14);
+        near(loss.value(), want, if T::DTYPE == Dtype::F64 { 1e-14 } else { OF_F32 });
     }
 }
 
+/// The documented bound of f32, f16 and bf16: two units in the last place of f32.
+const OF_F32: f64 = 1.0 / (1u32 << 22) as f64;
+
 #[test]
 fn a_positive_before_its_negatives() {
-    // ±1 are themselves in every type, and the sums are f64: one bound for all.
+    // ±1 are themselves in every type.
     positive_before::<f32>();
     positive_before::<f64>();
     #[cfg(feature = "half")]
@@ -247,17 +251,88 @@ fn at_the_limits_of_the_temperature() {
     near(loss.unwrap().value(), 2.1269280110429727, 1e-14); // ln(1 + e^2)
 }
 
+/// Rows of f32 against the same numbers in f64, whose own bounds are tested above.
 #[test]
-fn the_rounding_of_f32_is_in_the_logits_and_the_gradient_alone() {
-    let wide: Vec<f64> = drawn(5, 8 * 50).iter().map(|&x| f64::from(x as f32)).collect();
-    let narrow: Vec<f32> = wide.iter().map(|&x| x as f32).collect();
-    let labels: Vec<i64> = (0..8).collect();
-    let labels = Labels::new(&labels, 50).unwrap();
-    let wide = cross_entropy(rows(&wide, 50), labels, tau(0.3), &PLAIN).unwrap();
-    let narrow = cross_entropy(Rows::new(&narrow, 50).unwrap(), labels, tau(0.3), &PLAIN).unwrap();
-    assert_eq!((&wide.values, &wide.tau), (&narrow.values, &narrow.tau));
-    for (wide, narrow) in wide.logits.iter().zip(&narrow.logits) {
-        assert_eq!(*wide as f32, *narrow);
+fn f32_is_as_near_as_its_bounds_say() {
+    let mut worst = [0.0f64; 3];
+    for classes in [2, 3, 10, 32, 33, 100, 1000, 2065] {
+        let count = 37;
+        for (k, text) in ["0.01", "0.07", "0.3", "1", "20", "1e6"].iter().enumerate() {
+            let mut logits = drawn((classes + k) as u64, count * classes);
+            for (i, row) in logits.chunks_exact_mut(classes).enumerate() {
+                let offset = [0.0, 1000.0, -1e6][i % 3];
+                match i % 5 {
+                    1 => row[i % classes] += 256.0, // far above the others
+                    2 => row[0] = row[classes - 1], // maybe a tie
+                    3 if classes > 2 => row[1] = f64::NEG_INFINITY,
+                    _ => {}
+                }
+                row.iter_mut().for_each(|x| *x = f64::from((*x + offset) as f32));
+            }
+            // The mask and the far one are labels, too.
+            let labels: Vec<i64> = (0..count as i64)
+                .map(|i| if i % 5 == 1 { i % classes as i64 } else { (7 * i) % classes as i64 })
+                .collect();
+            let labels = Labels::new(&labels, classes).unwrap();
+            let narrow: Vec<f32> = logits.iter().map(|&x| x as f32).collect();
+            let options = CrossEntropyOptions { reduction: Reduction::PerRow, ..PLAIN };
+            let taus = vec![exactly(text); count];
+            let wide = cross_entropy(rows(&logits, classes), labels, &taus[..], &options).unwrap();
+            let narrow = Rows::new(&narrow, classes).unwrap();
+            let one = cross_entropy(narrow, labels, exactly(text), &options).unwrap();
+            let narrow = cross_entropy(narrow, labels, &taus[..], &options).unwrap();
+            assert_eq!(one, narrow);
+            for i in 0..count {
+                let (want, got) = (wide.values[i], narrow.values[i]);
+                if want.is_infinite() {
+                    assert_eq!((want, wide.tau[i]), (got, narrow.tau[i]));
+                    continue;
+                }
+                let tau = exactly(text).tau();
+                worst[0] = worst[0].max((got - want).abs() / want.max(f64::MIN_POSITIVE));
+                let row = i * classes..(i + 1) * classes;
+                // Σ |e| (m − x)/τ², what is allowed for dτ in units of its own.
+                let max = logits[row.clone()].iter().fold(f64::NEG_INFINITY, |m, &x| m.max(x));
+                let size: f64 = row
+                    .clone()
+                    .filter(|&k| logits[k] > f64::NEG_INFINITY)
+                    .map(|k| wide.logits[k].abs() * (max - logits[k]) / tau)
+                    .sum();
+                let error = (narrow.tau[i] - wide.tau[i]).abs();
+                worst[1] = worst[1].max(if error == 0.0 { 0.0 } else { error / size });
+                for k in row {
+                    let (want, got) = (wide.logits[k], f64::from(narrow.logits[k]));
+                    // Below 2^-187 of the largest it is 0 in f32.
+                    let least = 2f64.powi(-187) / tau;
+                    let unit = (want.abs() * 2f64.powi(-23)).max(f64::from(f32::from_bits(1)));
+                    worst[2] = worst[2].max(((got - want).abs() - least) / unit);
+                }
+            }
+        }
+    }
+    let [loss, slope, gradient] = worst;
+    eprintln!("loss 2^{:.2}, dτ 2^{:.2}, dx {gradient:.2} ULP", loss.log2(), slope.log2());
+    assert!(loss <= OF_F32 && slope <= 2.0 * OF_F32 && gradient <= 2.5, "{worst:?}");
+}
+
+#[test]
+fn buffers_of_another_size_are_refused_and_old_numbers_overwritten() {
+    let labels = Labels::with_ignored(&[0, -1], 2, -1).unwrap();
+    let logits = [1.0, 2.0, 3.0, 4.0];
+    let of = |d_logits: &mut [f64], d_tau: &mut [f64]| {
+        let gradient = LossMut { logits: d_logits, tau: d_tau };
+        cross_entropy_into(rows(&logits, 2), labels, tau(1.0), &PLAIN, gradient)
+    };
+    let (mut d_logits, mut d_tau) = ([9.0; 4], [9.0; 2]);
+    let values = of(&mut d_logits, &mut d_tau).unwrap();
+    let fresh = cross_entropy(rows(&logits, 2), labels, tau(1.0), &PLAIN).unwrap();
+    assert_eq!(
+        (&values, &d_logits[..], &d_tau[..]),
+        (&fresh.values, &fresh.logits[..], &fresh.tau[..])
+    );
+    for (len, taus) in [(3, 2), (4, 1)] {
+        let error = of(&mut d_logits[..len], &mut d_tau[..taus]).unwrap_err();
+        assert!(matches!(error, Error::Shape { .. }), "{error}");
     }
 }
 

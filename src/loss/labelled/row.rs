@@ -1,31 +1,20 @@
-//! Cross-entropy with a label, and nothing else in the target: a row in four sweeps of its own type.
+//! One row: its weights into the output, their sums, and the weights to the gradient.
 //!
 //! ```text
 //! w_i  = exp((x_i − m)/τ)                         into the output, 0 where x is masked or far below
 //! k    = how many weigh what the maximum weighs,  r = Σ w of the others,  d = Σ w_i (x_i − m)
 //! L    = gap_y + ln(k + r)                        gap_y = (m − x_y)/τ
-//! dx_i = (w_i/(k + r))/τ,   dx_y = −(1 − p_y)/τ   1 − p_y = (k − 1 + r)/(k + r) where y is at the maximum
-//! dτ   = (−d/τ/(k + r) − gap_y)/τ
+//! dx_i = w_i/(k + r)/τ,   dx_y = −(1 − p_y)/τ     1 − p_y = (k − 1 + r)/(k + r) where y is at the maximum
+//! dτ   = (−d/(k + r)/τ − gap_y)/τ
 //! ```
-//!
-//! Weights are of the type of the row, sums f64. A row that is not ordinary (a limit of τ, an infinity, nothing but the
-//! maximum in reach of the type) is not done here: `cross_entropy.rs` does it in f64, entry by entry.
 
-use super::distribution::FARTHEST;
-use crate::double::power_of_two;
+use super::OfRow;
 use crate::element::Real;
 use crate::exp::{Shift, ln_sum_in_f64, weight};
+use crate::loss::distribution::FARTHEST;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{BLOCK, Plan, Tempering};
 use crate::softmax::row::{LANES, Lanes, Normalise, Peak, find_peak};
-
-/// What becomes of a row.
-#[derive(Clone, Copy)]
-pub(super) struct OfRow {
-    pub(super) loss: f64,
-    /// τ times the derivative of the loss in τ.
-    pub(super) slope: f64,
-}
 
 /// How a row is to be done.
 #[derive(Clone, Copy)]
@@ -71,7 +60,7 @@ pub(super) fn of_row<S: Simd, R: Real>(
         return None;
     }
     let z = maxima + rest;
-    let inverse = base.inverse.hi * power_of_two(base.inverse_exponent);
+    let inverse = base.nearest_inverse();
     let gap = gap * inverse;
     // What a weight is to be multiplied by, in two parts of the type.
     let scale = factor * inverse / (z * unit);

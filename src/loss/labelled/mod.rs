@@ -1,0 +1,174 @@
+//! Cross-entropy with a label, and nothing else in the target: in the type of the row, with sums in f64.
+//!
+//! `row.rs` does one row, `few.rs` sixteen short ones. What is not ordinary (a limit of τ, an infinity, a row that has
+//! nothing but its maximum in reach of the type) is left to `cross_entropy.rs`, which goes entry by entry in f64.
+
+mod few;
+mod row;
+
+use super::cross_entropy::Out;
+use crate::element::{Element, Real};
+use crate::rows::{Labels, Rows};
+use crate::simd::Simd;
+use crate::softmax::batch::{FETCH_AHEAD, in_real};
+use crate::softmax::few::FEW;
+use crate::softmax::plan::{Tempering, Temperings};
+use crate::softmax::row::LANES;
+use few::Group;
+
+/// What becomes of a row.
+#[derive(Clone, Copy)]
+struct OfRow {
+    loss: f64,
+    /// τ times the derivative of the loss in τ.
+    slope: f64,
+}
+
+/// How many rows are done together.
+pub(super) const ROWS: usize = LANES;
+
+/// Rows with labels, and the buffers that serve one after the other.
+pub(super) struct Labelled<'a, T: Element> {
+    pub(super) logits: Rows<'a, T>,
+    pub(super) labels: Labels<'a>,
+    pub(super) temperings: Temperings<'a, T::Real>,
+    /// Of the rows, and of the classes.
+    pub(super) weights: &'a [f64],
+    pub(super) class_weights: Option<&'a [f64]>,
+    pub(super) divisor: f64,
+    pub(super) space: Space<T::Real>,
+}
+
+pub(super) struct Space<R: Real> {
+    row: Vec<R>,
+    out: Vec<R>,
+    staged: Vec<R>,
+    group: Option<Box<Group<R>>>,
+}
+
+impl<R: Real> Space<R> {
+    pub(super) fn new() -> Self {
+        Space { row: Vec::new(), out: Vec::new(), staged: Vec::new(), group: None }
+    }
+}
+
+impl<T: Element> Labelled<'_, T> {
+    /// Up to [`ROWS`] rows from `start` on; which of them are done.
+    #[inline(always)]
+    pub(super) fn rows<S: Simd>(
+        &mut self,
+        simd: S,
+        start: usize,
+        end: usize,
+        out: &mut Out<'_, T>,
+    ) -> [bool; ROWS] {
+        if T::Real::IN_DOUBLE || self.logits.classes() > FEW {
+            self.one_by_one(simd, start, end, out)
+        } else {
+            self.together(simd, start, end, out)
+        }
+    }
+
+    /// `None` where the row does not count.
+    #[inline(always)]
+    fn scale(&self, i: usize) -> Option<Scale> {
+        let label = self.labels.of_row(i)?;
+        let weight = self.weights[i] * self.class_weights.map_or(1.0, |weights| weights[label]);
+        (weight > 0.0).then_some(Scale { label, weight, factor: weight / self.divisor })
+    }
+
+    #[inline(always)]
+    fn one_by_one<S: Simd>(
+        &mut self,
+        simd: S,
+        start: usize,
+        end: usize,
+        out: &mut Out<'_, T>,
+    ) -> [bool; ROWS] {
+        let (rows, classes) = (self.logits.rows(), self.logits.classes());
+        let mut done = [false; ROWS];
+        for i in start..end {
+            let Some(Scale { label, weight, factor }) = self.scale(i) else { continue };
+            let ahead = if i + 1 < rows && classes <= FETCH_AHEAD { classes } else { 0 };
+            let tempering = &self.temperings.of_row(i);
+            let how = row::How { tempering, factor, ahead };
+            let span = i * classes..(i + 1) * classes;
+            let row = in_real(&self.logits.as_slice()[span.clone()], &mut self.space.row);
+            let (gradient, staged) = (&mut out.logits[span], &mut self.space.staged);
+            let answer = match T::as_real_mut(gradient) {
+                Some(gradient) => row::of_row(simd, row, label, how, gradient, staged),
+                None => {
+                    self.space.out.resize(classes, T::Real::ZERO);
+                    let wide = &mut self.space.out;
+                    let answer = row::of_row(simd, row, label, how, wide, staged);
+                    T::write(wide, gradient);
+                    answer
+                }
+            };
+            if let Some(OfRow { loss, slope }) = answer {
+                out.losses[i] = weight * loss;
+                out.tau[i] = slope * factor * inverse(tempering);
+                done[i - start] = true;
+            }
+        }
+        done
+    }
+
+    #[inline(always)]
+    fn together<S: Simd>(
+        &mut self,
+        simd: S,
+        start: usize,
+        end: usize,
+        out: &mut Out<'_, T>,
+    ) -> [bool; ROWS] {
+        let classes = self.logits.classes();
+        let mut group = self.space.group.take().unwrap_or_else(|| Group::new(&self.temperings));
+        let mut weights = [0.0; ROWS];
+        for i in start..end {
+            // What does not count goes along, with a factor of 0.
+            let none = Scale { label: 0, weight: 0.0, factor: 0.0 };
+            let Scale { label, weight, factor } = self.scale(i).unwrap_or(none);
+            let lane = i - start;
+            (weights[lane], group.labels[lane], group.factor[lane]) = (weight, label, factor);
+        }
+        group.temper(&self.temperings, start, end);
+        let Space { row, out: wide, .. } = &mut self.space;
+        let span = start * classes..end * classes;
+        let rows = in_real(&self.logits.as_slice()[span.clone()], row);
+        let gradient = &mut out.logits[span];
+        match T::as_real_mut(gradient) {
+            Some(gradient) => group.of_rows(simd, rows, classes, gradient),
+            None => {
+                wide.resize(rows.len(), T::Real::ZERO);
+                group.of_rows(simd, rows, classes, wide);
+                T::write(wide, gradient);
+            }
+        }
+        for (i, weight) in (start..end).zip(weights) {
+            let OfRow { loss, slope } = group.answer(i - start);
+            out.losses[i] = weight * loss;
+            out.tau[i] = slope * group.factor[i - start] * group.inverse[i - start];
+        }
+        let done = group.ordinary;
+        self.space.group = Some(group);
+        done
+    }
+}
+
+/// A row's label, and how much its loss and its gradient count.
+#[derive(Clone, Copy)]
+struct Scale {
+    label: usize,
+    weight: f64,
+    factor: f64,
+}
+
+/// 1/τ where a row is ordinary.
+#[inline(always)]
+fn inverse<R: Real>(tempering: &Tempering<R>) -> f64 {
+    match tempering {
+        Tempering::Finite(base) => base.nearest_inverse(),
+        _ => 0.0,
+    }
+}
