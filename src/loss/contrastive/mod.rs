@@ -21,6 +21,7 @@
 //! `sweep.rs` goes over the similarities in tiles, so that memory does not grow with rows × columns; they are
 //! computed again for the gradients.
 
+mod both;
 mod info_nce;
 mod pairs;
 mod queue;
@@ -116,6 +117,9 @@ struct Row {
 }
 
 impl Row {
+    /// One that does not count.
+    const NOTHING: Row = Row { loss: 0.0, pull: 0.0, push: 0.0, tau: 0.0 };
+
     /// `whole` multiplies everything.
     fn new<R: Real>(
         sum: &LogSum,
