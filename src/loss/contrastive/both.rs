@@ -27,7 +27,9 @@ use crate::simd::dispatch;
 use crate::simd::gemm::{Matrix, multiply};
 
 /// Stripes of columns, at most: what threads share.
-const STRIPES: usize = 16;
+const STRIPES: usize = 8;
+/// Rows of a block, the fewest that are worth keeping tiles for.
+const FEW_ROWS: usize = 256;
 /// The tiles of a block of rows are kept up to this many bytes.
 const KEPT: usize = 64 << 20;
 
@@ -165,12 +167,14 @@ impl<R: Real> Sweep<'_, R> {
         G: FnMut(usize, &mut [f64], &mut [T]),
     {
         let scale = self.factor.scale;
-        let kept = ROWS.min(self.rows.rows) * self.columns.rows * size_of::<R>() <= KEPT;
+        let most = KEPT / (self.columns.rows.next_multiple_of(COLUMNS).max(1) * size_of::<R>());
+        let kept = most >= FEW_ROWS.min(self.rows.rows);
+        let block_rows = if kept { ROWS.min(most) } else { ROWS };
         let mut sums = vec![LogSum::EMPTY; self.rows.rows];
         let Side { out, mut finish } = rows;
         self.with_stripes(LogSum::EMPTY, columns, |stripes, spaces| {
-            for (block, sums) in sums.chunks_mut(ROWS).enumerate() {
-                let (first, count) = (block * ROWS, sums.len());
+            for (block, sums) in sums.chunks_mut(block_rows).enumerate() {
+                let (first, count) = (block * block_rows, sums.len());
                 self.each(stripes, spaces, &|space, stripe| {
                     stripe.begin(count);
                     self.weigh(space, stripe, (first, count), kept);
@@ -205,7 +209,7 @@ impl<R: Real> Sweep<'_, R> {
         let Stripe { rows, kept: all, maxima, .. } = stripe;
         let tiles = stripe.columns.div_ceil(COLUMNS);
         if kept {
-            all.resize(tiles * count.min(ROWS) * COLUMNS, R::ZERO);
+            all.resize(tiles * count * COLUMNS, R::ZERO);
             maxima.clear();
         }
         for at in (0..stripe.columns).step_by(COLUMNS) {

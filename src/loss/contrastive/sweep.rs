@@ -1,4 +1,4 @@
-//! All similarities of rows and columns, a tile at a time: a thread never holds more than 256 × 512 of them.
+//! All similarities of rows and columns, a tile at a time: a thread never holds more than 1024 × 1024 of them.
 //!
 //! ```text
 //! sum:   S = X·Yᵀ (a tile)   running max, Σ w, Σ w·(s − max) per row        and with MEAN also Σ_j w_j·y_j = W·Y
@@ -15,13 +15,14 @@ use crate::loss::weigh::{Factor, LANES, LogSum, Pull, Term, Weigh};
 use crate::simd::dispatch;
 use crate::simd::gemm::{Matrix, multiply};
 
-/// Rows of a tile: with 64 the products are at 0.78 of the speed they have with these.
-pub(super) const ROWS: usize = 256;
-/// The same where there are so few rows that threads would have none.
+/// Rows of a tile, at most. The products take a copy of the columns for each block of rows: with 64 rows they are at 0.78
+/// of the speed they have with 256, and at 1024 nothing more is to be gained.
+pub(super) const ROWS: usize = 1024;
+/// The same where there would be no block for each thread; results do not depend on it.
 #[cfg(feature = "rayon")]
 const FEW_ROWS: usize = 64;
-/// Columns of a tile.
-pub(super) const COLUMNS: usize = 512;
+/// Columns of a tile: what goes from tile to tile is f64, and with fewer columns there would be more of it.
+pub(super) const COLUMNS: usize = 1024;
 
 /// Columns that are not in a row's sum: itself, its positive.
 pub(super) type Without = [Option<usize>; 2];
@@ -218,11 +219,12 @@ impl<R: Real> Sweep<'_, R> {
         width: usize,
         with: &(impl Fn(&mut Space<R>, usize, &mut [A], &mut [B]) + Sync),
     ) {
+        let mut block = ROWS;
         #[cfg(feature = "rayon")]
-        if a.len() < rayon::current_num_threads() * ROWS {
-            return self.split(0, (a, b), width, FEW_ROWS, with);
+        while block > FEW_ROWS && a.len() < rayon::current_num_threads() * block {
+            block /= 2;
         }
-        self.split(0, (a, b), width, ROWS, with);
+        self.split(0, (a, b), width, block, with);
     }
 
     fn split<A: Send, B: Send>(
