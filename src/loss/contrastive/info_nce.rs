@@ -30,10 +30,12 @@ use crate::temperature::Temperature;
 ///
 /// # Accuracy
 /// A loss of 1e-84 is 1e-84, and its gradients are as small. In f64 the loss is within 1e-14 of itself; in f32 the
-/// rounding of the similarities decides: 2^-22·max(1, 2/τ) of the loss. The same bits for any number of threads;
-/// other instruction sets may give other last bits, since the product of matrices may. Beside inputs and gradients
-/// 256·(512 + 4·width) numbers per thread are held, some ten per row and as many as there are in the negatives, at most
-/// 64 MiB of similarities, and a copy of the vectors where they are normalised or of 16 bits: never rows·K.
+/// rounding of the similarities decides: 2^-22·max(1, 2/τ) of the loss. The same bits for any number of threads, and for
+/// AVX2 and AVX-512; a machine without fused multiply-add has other last bits in its products of matrices.
+///
+/// Never are rows·K similarities held, but a tile of 1024 × 1024 for each thread and at most 64 MiB of them for a block of
+/// rows; beside those, a copy of the vectors where they are normalised or of 16 bits, one of the gradients that columns
+/// get, and 8·1024·width f64.
 ///
 /// # Special values
 /// No negatives give a loss of 0. At τ = ∞ it is ln(1 + K), and all gradients are 0.
