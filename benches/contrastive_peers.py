@@ -40,7 +40,7 @@ torch.set_num_threads(1)
 TAU = 0.07
 BIAS = -10.0
 LOSSES = ["moco", "in_batch", "clip", "sig_lip"]
-ROUNDS = 7
+ROUNDS = 5
 
 
 def unit(random, rows, width):

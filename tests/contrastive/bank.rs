@@ -236,6 +236,11 @@ fn special_values_and_refusals() {
     for z in [f64::NAN, f64::INFINITY] {
         assert!(matches!(bank.set_log_z(Some(z)), Err(Error::Parameter { .. })));
     }
+    let mut single = MemoryBank::from_vectors(rows(&[1f32, 0.0], 2), 0).unwrap();
+    single.set_log_z(Some(1e40)).unwrap();
+    let own = Labels::new(&[0], 1).unwrap();
+    let error = single.nce(rows(&[1f32, 0.0], 2), own, tau(0.1), 4, &o).unwrap_err();
+    assert!(matches!(error, Error::Parameter { what: "ln Z", .. }), "{error}");
     for momentum in [f64::NAN, -0.1, 1.1] {
         let error = bank.update(rows(&fine, 2), images, momentum).unwrap_err();
         assert!(matches!(error, Error::Parameter { .. }), "{error}");

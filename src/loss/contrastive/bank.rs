@@ -179,9 +179,9 @@ impl<T: Element> MemoryBank<T> {
         };
         let log_ratio = log_z + libm::log(noise as f64) - libm::log(n);
         let bias = if anchors > 0 { -log_ratio } else { 0.0 };
-        if !bias.is_finite() {
-            let allowed = "such that Z is finite";
-            return Err(Error::Parameter { what: "temperature", got: tau.tau(), allowed });
+        if !T::Real::of_f64(bias).to_f64().is_finite() {
+            let allowed = "finite, in the type of the vectors too";
+            return Err(Error::Parameter { what: "ln Z", got: log_z, allowed });
         }
         let unit = Factor::<T::Real>::new(Temperature::ONE);
         let mut rows = vec![(0.0, 0.0); vectors.rows];

@@ -14,7 +14,8 @@
 //! | the sums of its rows ([`sums_and_pull`](Sweep::sums_and_pull)) | S, G·Y, Gᵀ·X | the tiles of a block, if they fit; otherwise S is computed twice |
 //! | the sums of rows and columns | [`sums_of_both`](Sweep::sums_of_both) first: S, S, G·Y, Gᵀ·X | |
 //!
-//! dY is added up in two parts of the vectors' type: in f64 it would take half as much again.
+//! dY is added up in two parts of the vectors' type, of which the first lies in the gradients themselves: f64 sums of
+//! f32 would take twice the memory of the second.
 
 use std::sync::Mutex;
 
@@ -169,7 +170,7 @@ impl<R: Real> Sweep<'_, R> {
         let scale = self.factor.scale;
         let most = KEPT / (self.columns.rows.next_multiple_of(COLUMNS).max(1) * size_of::<R>());
         let kept = most >= FEW_ROWS.min(self.rows.rows);
-        let block_rows = if kept { ROWS.min(most) } else { ROWS };
+        let block_rows = if kept { most.clamp(1, ROWS) } else { ROWS };
         let mut sums = vec![LogSum::EMPTY; self.rows.rows];
         let Side { out, mut finish } = rows;
         self.with_stripes(LogSum::EMPTY, columns, |stripes, spaces| {

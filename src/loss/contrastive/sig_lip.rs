@@ -63,7 +63,8 @@ impl<T> SigLipLoss<T> {
 /// `queries` and `keys` are `[rows, width]`; key i belongs to query i and to no other.
 ///
 /// # Accuracy
-/// As [`info_nce`](crate::info_nce); in f32 within 2^-22·max(1, 2/τ, |bias|) of the loss.
+/// As [`info_nce`](crate::info_nce); in f32 within 2^-22·max(1, 2/τ, |bias|) of the loss, and a pair that does not belong
+/// together and whose loss is below 2^-125 adds nothing.
 ///
 /// # Special values
 /// At τ = ∞ only the bias counts.
@@ -96,8 +97,9 @@ pub fn sig_lip<T: Element>(
     above_zero::<T::Real>(tau)?;
     same_width("a key", queries, keys)?;
     same_rows("keys", queries, keys)?;
-    if !bias.is_finite() {
-        return Err(Error::Parameter { what: "bias", got: bias, allowed: "finite" });
+    if !T::Real::of_f64(bias).to_f64().is_finite() {
+        let allowed = "finite, in the type of the vectors too";
+        return Err(Error::Parameter { what: "bias", got: bias, allowed });
     }
     if options.denominator == Denominator::NegativesOnly {
         let what = "positives left out of the denominator:";

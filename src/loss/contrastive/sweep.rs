@@ -15,8 +15,7 @@ use crate::loss::weigh::{Factor, LANES, LogSum, Pull, Term, Weigh};
 use crate::simd::dispatch;
 use crate::simd::gemm::{Matrix, multiply};
 
-/// Rows of a tile, at most. The products take a copy of the columns for each block of rows: with 64 rows they are at 0.78
-/// of the speed they have with 256, and at 1024 nothing more is to be gained.
+/// Rows of a tile, at most. The products take a copy of the columns for each block of rows, which few rows do not pay for.
 pub(super) const ROWS: usize = 1024;
 /// The same where there would be no block for each thread; results do not depend on it.
 #[cfg(feature = "rayon")]
