@@ -227,12 +227,15 @@ pub(crate) struct Term<R> {
     pub(crate) factor: R,
 }
 
+/// Maxima and factors of columns, in chunks like those of a row.
+pub(crate) type ColumnTerms<'a, R> = (&'a [[R; LANES]], &'a [[R; LANES]]);
+
 /// The gradient of a row's entries, in their place.
 pub(crate) struct Pull<'a, R> {
     pub(crate) row: &'a mut [[R; LANES]],
     pub(crate) own: Term<R>,
-    /// Maxima and factors of the columns, in chunks like those of the row, where columns pull as well.
-    pub(crate) columns: Option<(&'a [[R; LANES]], &'a [[R; LANES]])>,
+    /// Of the columns, where they pull as well.
+    pub(crate) columns: Option<ColumnTerms<'a, R>>,
     pub(crate) factor: &'a Factor<R>,
 }
 

@@ -11,14 +11,13 @@
 
 use crate::element::Real;
 use crate::loss::contrastive::vectors::Prepared;
-use crate::loss::weigh::{Factor, LANES, LogSum, Pull, Term, Weigh};
+use crate::loss::weigh::{ColumnTerms, Factor, LANES, LogSum, Pull, Term, Weigh};
 use crate::simd::dispatch;
 use crate::simd::gemm::{Matrix, multiply};
 
 /// Rows of a tile, at most. The products take a copy of the columns for each block of rows, which few rows do not pay for.
 pub(super) const ROWS: usize = 1024;
 /// The same where there would be no block for each thread; results do not depend on it.
-#[cfg(feature = "rayon")]
 const FEW_ROWS: usize = 64;
 /// Columns of a tile: what goes from tile to tile is f64, and with fewer columns there would be more of it.
 pub(super) const COLUMNS: usize = 1024;
@@ -60,7 +59,7 @@ impl<R: Real> Terms<R> {
         Term { max: self.maxima.as_flattened()[row], factor: self.factors.as_flattened()[row] }
     }
 
-    pub(super) fn of_columns(&self, first: usize, chunks: usize) -> (&[[R; LANES]], &[[R; LANES]]) {
+    pub(super) fn of_columns(&self, first: usize, chunks: usize) -> ColumnTerms<'_, R> {
         let range = first / LANES..first / LANES + chunks;
         (&self.maxima[range.clone()], &self.factors[range])
     }
@@ -218,12 +217,7 @@ impl<R: Real> Sweep<'_, R> {
         width: usize,
         with: &(impl Fn(&mut Space<R>, usize, &mut [A], &mut [B]) + Sync),
     ) {
-        let mut block = ROWS;
-        #[cfg(feature = "rayon")]
-        while block > FEW_ROWS && a.len() < rayon::current_num_threads() * block {
-            block /= 2;
-        }
-        self.split(0, (a, b), width, block, with);
+        self.split(0, (a, b), width, rows_of_a_block(self.rows.rows), with);
     }
 
     fn split<A: Send, B: Send>(
@@ -256,6 +250,16 @@ impl<R: Real> Sweep<'_, R> {
             with(&mut space, first + i * block, a, b);
         }
     }
+}
+
+/// As many as there can be if every thread is to have some.
+fn rows_of_a_block(rows: usize) -> usize {
+    #[cfg(feature = "rayon")]
+    let threads = rayon::current_num_threads();
+    #[cfg(not(feature = "rayon"))]
+    let threads = 1;
+    // The power of two that is no more than a thread's share.
+    ((rows / threads).clamp(FEW_ROWS, ROWS) + 1).next_power_of_two() / 2
 }
 
 /// The rows of a tile, in whole chunks.
