@@ -31,6 +31,8 @@ use crate::simd::gemm::{Matrix, multiply};
 const STRIPES: usize = 8;
 /// Rows of a block, the fewest that are worth keeping tiles for.
 const FEW_ROWS: usize = 256;
+/// Numbers in the rows, from which on blocks are smaller.
+const MANY: usize = 1 << 23;
 /// The tiles of a block of rows are kept up to this many bytes.
 const KEPT: usize = 64 << 20;
 
@@ -80,8 +82,8 @@ impl<R: Real> Sweep<'_, R> {
             .map(|(i, columns)| Sums { first: i * per, columns, rows: vec![] })
             .collect();
         let spaces = Mutex::new(Vec::new());
-        for (block, out) in rows.chunks_mut(ROWS).enumerate() {
-            let (first, count) = (block * ROWS, out.len());
+        for (block, out) in rows.chunks_mut(self.block_rows()).enumerate() {
+            let (first, count) = (block * self.block_rows(), out.len());
             self.each(&mut stripes, &spaces, &|space, stripe| {
                 stripe.rows.clear();
                 stripe.rows.resize(count, LogSum::EMPTY);
@@ -129,8 +131,8 @@ impl<R: Real> Sweep<'_, R> {
         let mut gathered = vec![A::default(); self.rows.rows];
         let Side { out, mut finish } = rows;
         self.with_stripes(A::default(), columns, |stripes, spaces| {
-            for (block, gathered) in gathered.chunks_mut(ROWS).enumerate() {
-                let (first, count) = (block * ROWS, gathered.len());
+            for (block, gathered) in gathered.chunks_mut(self.block_rows()).enumerate() {
+                let (first, count) = (block * self.block_rows(), gathered.len());
                 self.each(stripes, spaces, &|space, stripe| {
                     stripe.begin(count);
                     for at in (0..stripe.columns).step_by(COLUMNS) {
@@ -170,7 +172,7 @@ impl<R: Real> Sweep<'_, R> {
         let scale = self.factor.scale;
         let most = KEPT / (self.columns.rows.next_multiple_of(COLUMNS).max(1) * size_of::<R>());
         let kept = most >= FEW_ROWS.min(self.rows.rows);
-        let block_rows = if kept { most.clamp(1, ROWS) } else { ROWS };
+        let block_rows = if kept { most.clamp(1, self.block_rows()) } else { self.block_rows() };
         let mut sums = vec![LogSum::EMPTY; self.rows.rows];
         let Side { out, mut finish } = rows;
         self.with_stripes(LogSum::EMPTY, columns, |stripes, spaces| {
@@ -319,6 +321,11 @@ impl<R: Real> Sweep<'_, R> {
         }
     }
 
+    /// Rows of a block: half of a tile's where vectors take so much memory that what threads and stripes hold should not.
+    fn block_rows(&self) -> usize {
+        if self.rows.rows.saturating_mul(self.rows.width) > MANY { ROWS / 2 } else { ROWS }
+    }
+
     /// Columns of a stripe: whole tiles.
     fn stripe(&self) -> usize {
         self.columns.rows.div_ceil(COLUMNS).div_ceil(STRIPES).max(1) * COLUMNS
@@ -344,7 +351,7 @@ impl<R: Real> Sweep<'_, R> {
             }
         };
         high.fill(R::ZERO);
-        let (per, rows) = (self.stripe(), ROWS.min(self.rows.rows));
+        let (per, rows) = (self.stripe(), self.block_rows().min(self.rows.rows));
         let mut stripes: Vec<Stripe<'_, R, A>> = high
             .chunks_mut(per * width)
             .zip(low.chunks_mut(per * width))
@@ -392,7 +399,7 @@ impl<R: Real> Sweep<'_, R> {
         }
         let taken = spaces.lock().expect("nothing panics with it").pop();
         let mut space = taken.unwrap_or_else(|| {
-            let rows = ROWS.min(self.rows.rows);
+            let rows = self.block_rows().min(self.rows.rows);
             let columns = COLUMNS.min(self.columns.rows);
             Space {
                 tile: vec![R::ZERO; rows * COLUMNS],
