@@ -7,10 +7,10 @@ FUZZ_SECONDS ?= 60
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL = help
-.PHONY: help test check fmt docs accuracy bench guard bench-peers bench-fit fixtures digits fuzz sanitize valgrind
+.PHONY: help test check fmt docs accuracy bench guard bench-peers bench-fit bench-contrastive memory fixtures digits fuzz sanitize valgrind
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
 test: ## all tests: both packages, with every feature and with none
 	$(CARGO) test --workspace --all-features --no-fail-fast
@@ -53,6 +53,14 @@ bench-peers: ## the speed beside published crates (downloads them), write benche
 bench-fit: .venv ## fitting a temperature beside scikit-learn and probmetrics (downloads torch), write benches/results/fit.json
 	.venv/bin/pip install --quiet --requirement benches/fit_requirements.txt
 	.venv/bin/python benches/fit_peers.py $(CARGO) bench --quiet --profile release --bench fit -- $(CURDIR)/benches/results/fit.json
+
+bench-contrastive: .venv ## contrastive losses beside torch and jax (downloads them), write benches/results/contrastive.json
+	.venv/bin/pip install --quiet --requirement benches/contrastive_requirements.txt
+	.venv/bin/python benches/contrastive_peers.py $(CARGO) bench --quiet --profile release --bench contrastive -- \
+		$(CURDIR)/benches/results/contrastive.json
+
+memory: ## the memory contrastive losses take at full size, write benches/results/memory.json (a minute or two)
+	$(CARGO) bench --quiet --profile release --bench memory -- --json $(CURDIR)/benches/results/memory.json
 
 .venv:
 	python3 -m venv .venv

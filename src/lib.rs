@@ -35,8 +35,8 @@
 //! | gradients, in logits and in τ | [`softmax_vjp`], [`log_softmax_vjp`], [`log_sum_exp_vjp`] |
 //! | losses of logits, with gradients in both | [`cross_entropy`], [`distillation`], [`decoupled_distillation`] |
 //! | temperature schedules | [`linear_temperature`], [`cosine_temperature`], [`exponential_temperature`], [`gumbel_softmax_temperature`] |
-//! | contrastive losses, with gradients in vectors and τ | [`info_nce`], [`moco`], [`clip`], [`nt_xent`], [`sup_con`], [`sig_lip`] |
-//! | normalised softmax: margins, floors, scales | [`normalised_softmax`], [`normface_lower_bound`], [`adacos_fixed_scale`] |
+//! | contrastive losses, with gradients in vectors and τ | [`info_nce`], [`moco`], [`clip`], [`nt_xent`], [`sup_con`], [`sig_lip`], [`MemoryBank`] |
+//! | normalised softmax: margins, floors, scales | [`normalised_softmax`], [`normalised_linear_softmax`], [`normface_lower_bound`], [`adacos_fixed_scale`] |
 //! | any axis of an array (feature `ndarray`) | `softmax_axis` and its kin |
 //!
 //! Logits are f32, f64, or with the feature `half` (on by default) f16 and bf16. Large batches run on
@@ -97,9 +97,10 @@ pub use gradient::{
     log_sum_exp_vjp_into, softmax_vjp, softmax_vjp_into,
 };
 pub use loss::{
-    ContrastiveLoss, ContrastiveOptions, Denominator, LogScale, Margin, Queue, SigLipLoss, Vectors,
-    VectorsLoss, adacos_dynamic_scale, adacos_fixed_scale, clip, info_nce, info_nce_in_batch, moco,
-    momentum_update, normalised_softmax, normface_lower_bound, normface_scale_for_loss,
+    ContrastiveLoss, ContrastiveOptions, Denominator, LogScale, Margin, MemoryBank, NormalisedLoss,
+    Queue, SigLipLoss, Vectors, VectorsLoss, adacos_dynamic_scale, adacos_fixed_scale, clip,
+    info_nce, info_nce_in_batch, moco, momentum_update, normalised_linear_softmax,
+    normalised_softmax, normface_lower_bound, normface_scale_for_loss,
     normface_scale_for_probability, nt_xent, sig_lip, sup_con,
 };
 pub use loss::{

@@ -23,6 +23,8 @@ pub(crate) enum Purpose {
     SmoothNull = 4,
     Bootstrap = 5,
     Folds = 6,
+    BankEntries = 32,
+    Noise = 33,
 }
 
 /// A stream of numbers; see the module.

@@ -40,9 +40,9 @@ pub use schedule::{
 pub use standardised::Deviation;
 
 pub use contrastive::{
-    ContrastiveLoss, ContrastiveOptions, Denominator, LogScale, Queue, SigLipLoss, Vectors,
-    VectorsLoss, clip, info_nce, info_nce_in_batch, moco, momentum_update, nt_xent, sig_lip,
-    sup_con,
+    ContrastiveLoss, ContrastiveOptions, Denominator, LogScale, MemoryBank, NormalisedLoss, Queue,
+    SigLipLoss, Vectors, VectorsLoss, clip, info_nce, info_nce_in_batch, moco, momentum_update,
+    normalised_linear_softmax, nt_xent, sig_lip, sup_con,
 };
 pub use normface::{
     Margin, adacos_dynamic_scale, adacos_fixed_scale, normalised_softmax, normface_lower_bound,

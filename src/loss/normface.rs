@@ -34,7 +34,7 @@ pub enum Margin {
 
 impl Margin {
     /// The cosine after the margin, and its slope in the cosine.
-    fn of(self, cosine: f64) -> (f64, f64) {
+    pub(super) fn of(self, cosine: f64) -> (f64, f64) {
         match self {
             Margin::None => (cosine, 1.0),
             Margin::Cosine(m) => (cosine - m, 1.0),
@@ -51,7 +51,7 @@ impl Margin {
         }
     }
 
-    fn checked(self) -> Result<Self, Error> {
+    pub(super) fn checked(self) -> Result<Self, Error> {
         match self {
             Margin::Cosine(m) if !m.is_finite() => {
                 Err(Error::Parameter { what: "margin", got: m, allowed: "finite" })
@@ -64,7 +64,8 @@ impl Margin {
     }
 }
 
-/// The normalised softmax loss of rows of cosines, with a margin at the label:
+/// The normalised softmax loss of rows of cosines, with a margin at the label (from features and class weights:
+/// [`normalised_linear_softmax`](crate::normalised_linear_softmax)):
 /// `−ln( exp(s·t) / (exp(s·t) + Σ_{j≠y} exp(s·cos_j)) )`, t = cos_y after the [`Margin`], s = 1/τ.
 ///
 /// # Shapes

@@ -68,6 +68,16 @@ impl<R: Real> Factor<R> {
     }
 }
 
+impl<R> Factor<R> {
+    /// exp((a − b)/τ) for a ≤ b, and 0 where there is no a.
+    pub(crate) fn weight_of_gap(&self, a: f64, b: f64) -> f64 {
+        if a == b || a == f64::NEG_INFINITY {
+            return f64::from(u8::from(a > f64::NEG_INFINITY));
+        }
+        exp(self.scale * (a - b))
+    }
+}
+
 /// Σ_j exp(s_j/τ) = `sum`·exp(`max`/τ), and `first` = Σ_j exp((s_j − max)/τ)·(s_j − max).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogSum {
@@ -82,6 +92,12 @@ pub(crate) struct Share {
     pub(crate) loss: f64,
     /// 1 − p, relatively accurate.
     pub(crate) rest: f64,
+}
+
+impl Default for LogSum {
+    fn default() -> Self {
+        LogSum::EMPTY
+    }
 }
 
 impl LogSum {
@@ -102,8 +118,9 @@ impl LogSum {
             return (0.0, 1.0);
         }
         let max = self.max.max(more.max);
-        let here = exp(scale * (self.max - max));
-        let there = exp(scale * (more.max - max));
+        // One of the two is the maximum, and the other one's factor is all there is to compute.
+        let factor = |of: f64| if of == max { 1.0 } else { exp(scale * (of - max)) };
+        let (here, there) = (factor(self.max), factor(more.max));
         let moved = |sum: &LogSum, factor: f64| factor * (sum.first + sum.sum * (sum.max - max));
         let first = moved(self, here) + moved(&more, there);
         *self = LogSum { max, sum: self.sum * here + more.sum * there, first };
@@ -210,12 +227,15 @@ pub(crate) struct Term<R> {
     pub(crate) factor: R,
 }
 
+/// Maxima and factors of columns, in chunks like those of a row.
+pub(crate) type ColumnTerms<'a, R> = (&'a [[R; LANES]], &'a [[R; LANES]]);
+
 /// The gradient of a row's entries, in their place.
 pub(crate) struct Pull<'a, R> {
     pub(crate) row: &'a mut [[R; LANES]],
-    pub(crate) own: Option<Term<R>>,
-    /// Maxima and factors of the columns, in chunks like those of the row.
-    pub(crate) columns: (&'a [[R; LANES]], &'a [[R; LANES]]),
+    pub(crate) own: Term<R>,
+    /// Of the columns, where they pull as well.
+    pub(crate) columns: Option<ColumnTerms<'a, R>>,
     pub(crate) factor: &'a Factor<R>,
 }
 
@@ -225,9 +245,16 @@ impl<R: Real> Kernel for Pull<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let Pull { row, own, columns, factor } = self;
-        // A term of factor 0 adds nothing, whatever its maximum.
-        let own = own.unwrap_or(Term { max: R::ZERO, factor: R::ZERO });
-        let (maxima, factors) = columns;
+        let Some((maxima, factors)) = columns else {
+            for chunk in row {
+                let mut pulled = [R::ZERO; LANES];
+                for i in 0..LANES {
+                    pulled[i] = own.factor * factor.weight(less(chunk[i] - own.max));
+                }
+                *chunk = pulled;
+            }
+            return;
+        };
         for ((chunk, max), column) in row.iter_mut().zip(maxima).zip(factors) {
             let mut pulled = [R::ZERO; LANES];
             for i in 0..LANES {
@@ -235,6 +262,130 @@ impl<R: Real> Kernel for Pull<'_, R> {
                 pulled[i] = column[i].mul_add(factor.weight(less(chunk[i] - max[i])), of_row);
             }
             *chunk = pulled;
+        }
+    }
+}
+
+/// A row times a number.
+pub(crate) struct Times<'a, R> {
+    pub(crate) row: &'a mut [[R; LANES]],
+    pub(crate) by: R,
+}
+
+impl<R: Real> Kernel for Times<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for chunk in self.row {
+            for x in chunk {
+                *x = *x * self.by;
+            }
+        }
+    }
+}
+
+/// The sums of columns over the rows of a tile.
+pub(crate) struct ColumnSums<R> {
+    pub(crate) maxima: Vec<[R; LANES]>,
+    pub(crate) sums: Vec<[f64; LANES]>,
+    pub(crate) firsts: Vec<[f64; LANES]>,
+}
+
+impl<R: Real> ColumnSums<R> {
+    pub(crate) fn new(chunks: usize) -> Self {
+        ColumnSums {
+            maxima: vec![[R::ZERO; LANES]; chunks],
+            sums: vec![[0.0; LANES]; chunks],
+            firsts: vec![[0.0; LANES]; chunks],
+        }
+    }
+
+    /// Of one column.
+    pub(crate) fn of(&self, column: usize) -> LogSum {
+        LogSum {
+            max: self.maxima.as_flattened()[column].to_f64(),
+            sum: self.sums.as_flattened()[column],
+            first: self.firsts.as_flattened()[column],
+        }
+    }
+}
+
+/// Fills [`ColumnSums`] of the first `chunks` chunks of rows that begin every `stride` chunks.
+pub(crate) struct WeighColumns<'a, R> {
+    pub(crate) tile: &'a [[R; LANES]],
+    pub(crate) stride: usize,
+    pub(crate) chunks: usize,
+    pub(crate) factor: &'a Factor<R>,
+    pub(crate) to: &'a mut ColumnSums<R>,
+}
+
+impl<R: Real> Kernel for WeighColumns<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let WeighColumns { tile, stride, chunks, factor, to } = self;
+        let maxima = &mut to.maxima[..chunks];
+        maxima.fill([R::NEG_INFINITY; LANES]);
+        for row in tile.chunks(stride) {
+            for (max, chunk) in maxima.iter_mut().zip(row) {
+                let mut next = *max;
+                for i in 0..LANES {
+                    next[i] = if chunk[i] > max[i] { chunk[i] } else { max[i] };
+                }
+                *max = next;
+            }
+        }
+        to.sums[..chunks].fill([0.0; LANES]);
+        to.firsts[..chunks].fill([0.0; LANES]);
+        // As many rows as a row has chunks in one go, in the type of the row.
+        for rows in tile.chunks(stride * CHUNKS) {
+            for (k, max) in maxima.iter().enumerate() {
+                let mut from = [R::ZERO; LANES];
+                for i in 0..LANES {
+                    // In a column without entries all are -inf.
+                    from[i] = if max[i] > R::NEG_INFINITY { max[i] } else { R::ZERO };
+                }
+                let (mut sum, mut first) = ([R::ZERO; LANES], [R::ZERO; LANES]);
+                for row in rows.chunks(stride) {
+                    let chunk = row[k];
+                    let (mut next, mut next_first) = (sum, first);
+                    for i in 0..LANES {
+                        let d = chunk[i] - from[i];
+                        let w = factor.weight(d);
+                        let d = if d > factor.shift.floor { d } else { R::ZERO };
+                        next[i] = sum[i] + w;
+                        next_first[i] = w.mul_add(d, first[i]);
+                    }
+                    (sum, first) = (next, next_first);
+                }
+                for i in 0..LANES {
+                    to.sums[k][i] += sum[i].to_f64();
+                    to.firsts[k][i] += first[i].to_f64();
+                }
+            }
+        }
+    }
+}
+
+/// Adds to numbers that are held in two parts, whose sum loses nothing that is seen (Knuth's two-sum).
+pub(crate) struct AddInTwo<'a, R> {
+    pub(crate) high: &'a mut [R],
+    pub(crate) low: &'a mut [R],
+    pub(crate) more: &'a [R],
+}
+
+impl<R: Real> Kernel for AddInTwo<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for ((high, low), &more) in self.high.iter_mut().zip(self.low).zip(self.more) {
+            let sum = *high + more;
+            let taken = sum - *high;
+            *low = *low + ((*high - (sum - taken)) + (more - taken));
+            *high = sum;
         }
     }
 }

@@ -1,4 +1,7 @@
 //! Products of matrices, by the crate `matrixmultiply`, behind a door that checks every bound.
+//!
+//! With fused multiply-adds (AVX2, AVX-512, NEON) an entry is added up in order, in runs of 256 terms, whatever the sizes
+//! of the matrices: a test below holds it to that. Without them every product is rounded too, and last bits differ.
 
 use matrixmultiply::{dgemm, sgemm};
 
@@ -101,6 +104,35 @@ mod tests {
         assert_eq!(to, [19.0, 22.0, 0.0, 0.0, 43.0, 50.0]);
         multiply(a, b.transposed(), &mut to, 4);
         assert_eq!(to, [17.0, 23.0, 0.0, 0.0, 39.0, 53.0]);
+    }
+
+    /// The order of additions that results rest on: the same in every row and column of every size.
+    #[test]
+    fn entries_are_added_in_order_in_runs_of_256() {
+        #[cfg(target_arch = "x86_64")]
+        if !std::arch::is_x86_feature_detected!("fma") {
+            eprintln!("skipped: this machine has no fused multiply-add");
+            return;
+        }
+        let number = |i: usize| ((i * 7919 + 13) % 1009) as f32 / 1009.0 - 0.5;
+        for (m, k, n) in [(1, 1, 1), (1, 700, 3), (5, 256, 40), (70, 513, 33), (64, 300, 1)] {
+            let a: Vec<f32> = (0..m * k).map(number).collect();
+            let b: Vec<f32> = (0..k * n).map(|i| number(i + 31)).collect();
+            let mut to = vec![0.0; m * n];
+            multiply(Matrix::new(&a, m, k, k), Matrix::new(&b, k, n, n), &mut to, n);
+            for (i, &got) in to.iter().enumerate() {
+                let (row, column) = (i / n, i % n);
+                let mut want = 0.0f32;
+                for first in (0..k).step_by(256) {
+                    let mut run = 0.0f32;
+                    for j in first..k.min(first + 256) {
+                        run = a[row * k + j].mul_add(b[j * n + column], run);
+                    }
+                    want += run;
+                }
+                assert_eq!(got.to_bits(), want.to_bits(), "[{m}, {k}]·[{k}, {n}] {row} {column}");
+            }
+        }
     }
 
     #[test]

@@ -34,6 +34,24 @@ fn info_nce_of_opposed_negatives() {
     }
 }
 
+/// The same without the positive in the denominator: ln K − 2/τ, below 0 from τ = 0.288 down.
+#[test]
+fn decoupled_of_opposed_negatives() {
+    let (query, away) = ([1.0, 0.0], [-1.0, 0.0].repeat(1023));
+    let (query, away) = (rows(&query, 2), rows(&away, 2));
+    let only = options(Vectors::Unit, Denominator::NegativesOnly, Reduction::Mean);
+    for (tau, want) in
+        [("1", 4.930494765951625), ("0.07", -21.640933805476945), ("0.01", -193.06950523404837)]
+    {
+        let loss = info_nce(query, query, away, tau.parse().unwrap(), &only).unwrap();
+        close(loss.value(), want, 1e-14);
+        // Linear in 1/τ: the gradient is 2/τ², and the whole of −2/τ·q.
+        let t: f64 = tau.parse().unwrap();
+        close(loss.tau_sum(), 2.0 / (t * t), 1e-14);
+        close(loss.queries[0], -2.0 / t, 1e-14);
+    }
+}
+
 #[test]
 fn moco_of_opposed_negatives_in_f32_too() {
     let mut queue = Queue::new(1023, 2, Vectors::Unit).unwrap();
@@ -86,6 +104,8 @@ fn normface_floors() {
             close(normface_scale_for_loss(classes, want).unwrap(), scale, 1e-11);
         }
     }
+    // Unrelated to all: ln(K + 1).
+    close(normface_lower_bound(65537, 0.0).unwrap(), 11.090370147631773, 1e-15);
     assert_eq!(normface_lower_bound(1, 1.0).unwrap(), 0.0);
     close(normface_lower_bound(8, 0.0).unwrap(), 8f64.ln(), 1e-15);
     assert_eq!(normface_lower_bound(8, f64::INFINITY).unwrap(), 0.0);
@@ -126,6 +146,11 @@ fn adacos_scales() {
     ] {
         close(adacos_fixed_scale(classes).unwrap(), want, 4.5e-16);
     }
+    // The temperatures the research notes give, in their digits.
+    close(1.0 / adacos_fixed_scale(1000).unwrap(), 0.10238, 1e-4);
+    close(1.0 / adacos_fixed_scale(10575).unwrap(), 0.07631, 1e-4);
+    close(1.0 / adacos_fixed_scale(1281167).unwrap(), 0.05028, 1e-4);
+    close(1.0 / adacos_fixed_scale(65537).unwrap(), 0.06376, 1e-4);
     close(1.0 / adacos_fixed_scale(4097).unwrap(), 0.08501, 1e-4);
     close(1.0 / adacos_fixed_scale(1025).unwrap(), 0.10201, 1e-4);
 }
@@ -144,6 +169,7 @@ fn sig_lip_at_its_beginning() {
     close(10.0 + 32768.0 * pair, 11.4876311295382, 1e-14);
     let loss = sig_lip(rows(&images, one), rows(&texts, one), tau(0.1), 0.0, &options).unwrap();
     close(loss.value(), 64.0 * 2f64.ln(), 1e-14);
+    close(32768.0 * 2f64.ln(), 22713.05, 1e-6);
 }
 
 /// Corners of a simplex reach the floor, in every loss within a batch.

@@ -9,7 +9,7 @@ use crate::{noise, options, rows, tau};
 
 /// `got` is the gradient of `f` at `x`.
 #[track_caller]
-fn check(what: &str, x: &[f64], got: &[f64], f: &dyn Fn(&[f64]) -> f64) {
+pub(crate) fn check(what: &str, x: &[f64], got: &[f64], f: &dyn Fn(&[f64]) -> f64) {
     assert_eq!(x.len(), got.len(), "{what}");
     let size = got.iter().fold(1.0, |size: f64, g| size.max(g.abs()));
     for i in 0..x.len() {

@@ -1,8 +1,8 @@
 //! What two losses must have in common, and what must not show in a result.
 
 use softargmax::{
-    ContrastiveOptions, Denominator, Labels, LogScale, Queue, Reduction, Vectors, clip, info_nce,
-    info_nce_in_batch, moco, momentum_update, nt_xent, sig_lip, sup_con,
+    ContrastiveOptions, Denominator, Isa, Labels, LogScale, Queue, Reduction, Vectors, clip,
+    info_nce, info_nce_in_batch, moco, momentum_update, nt_xent, sig_lip, sup_con,
 };
 
 use crate::{all_close, close, noise, options, rows, tau};
@@ -135,6 +135,10 @@ fn the_bits_do_not_depend_on_threads() {
     let narrow = |seed| noise(seed, n * width).iter().map(|&x| x as f32).collect::<Vec<f32>>();
     let (x, y) = (narrow(14), narrow(15));
     let labels: Vec<i64> = (0..n as i64).map(|i| i % 100).collect();
+    let mut queue = Queue::new(3000, width, Vectors::Normalise).unwrap();
+    queue
+        .push(rows(&noise(21, 3000 * width).iter().map(|&x| x as f32).collect::<Vec<_>>(), width))
+        .unwrap();
     let of = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
@@ -147,6 +151,7 @@ fn the_bits_do_not_depend_on_threads() {
                 nt_xent(x, y, tau(0.07), &options).unwrap(),
                 sup_con(x, labels, tau(0.07), &options).unwrap(),
                 sig_lip(x, y, tau(0.07), -5.0, &options).unwrap(),
+                moco(x, y, &queue, tau(0.07), &options).unwrap(),
             )
         })
     };
@@ -154,6 +159,31 @@ fn the_bits_do_not_depend_on_threads() {
     for threads in [2, 3, 7] {
         assert!(of(threads) == one, "{threads} threads");
     }
+}
+
+/// On one machine the products of matrices are the same, and what is made of them is so on every instruction set.
+#[test]
+fn the_bits_do_not_depend_on_the_kernels_instruction_set() {
+    let (n, width) = (70, 20);
+    let narrow = |seed| noise(seed, n * width).iter().map(|&x| x as f32).collect::<Vec<f32>>();
+    let (x, y) = (narrow(22), narrow(23));
+    let of = |isa: Isa| {
+        isa.select();
+        let options = ContrastiveOptions::default();
+        let (x, y) = (rows(&x, width), rows(&y, width));
+        (
+            info_nce(x, y, y, tau(0.07), &options).unwrap(),
+            clip(x, y, tau(0.07), &options).unwrap(),
+            nt_xent(x, y, tau(0.07), &options).unwrap(),
+            sig_lip(x, y, tau(0.07), -5.0, &options).unwrap(),
+        )
+    };
+    let all = Isa::available();
+    let best = of(all[0]);
+    for &isa in &all[1..] {
+        assert!(of(isa) == best, "{isa:?}");
+    }
+    all[0].select();
 }
 
 #[test]

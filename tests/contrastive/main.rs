@@ -1,6 +1,8 @@
 //! Contrastive and normalised losses: golden values, gradients against finite differences, identities, memory, bad
 //! input.
 
+mod bank;
+mod classes;
 mod golden;
 mod gradients;
 mod identities;

@@ -7,7 +7,7 @@ use softargmax::{
 
 use crate::{all_close, close, noise, rows, tau};
 
-const MARGINS: [Margin; 5] = [
+pub(crate) const MARGINS: [Margin; 5] = [
     Margin::None,
     Margin::Cosine(0.35),
     Margin::Angle(0.5),

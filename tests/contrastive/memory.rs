@@ -5,7 +5,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use softargmax::{ContrastiveOptions, Denominator, Queue, Reduction, Vectors, clip, moco, nt_xent};
+use softargmax::{
+    ContrastiveOptions, Denominator, Labels, Margin, Queue, Reduction, Vectors, clip, moco,
+    normalised_linear_softmax, nt_xent,
+};
 
 use crate::{noise, options, rows, tau};
 
@@ -91,6 +94,23 @@ fn batches_take_memory_for_their_vectors_only() {
     let (small, large) = (of(1024), of(4096));
     // Four times the rows, at most four times the memory; the similarities would be sixteen times as many.
     assert!(large.0 < 4 * small.0 && large.1 < 4 * small.1, "{small:?} {large:?}");
-    // 4096² similarities would be 64 MiB, and (2·4096)² 256 MiB.
-    assert!(large.0 < 4 << 20 && large.1 < 8 << 20, "{large:?}");
+    // 4096² similarities would be 64 MiB, and (2·4096)² 256 MiB; a tile is 4.
+    assert!(large.0 < 8 << 20 && large.1 < 8 << 20, "{large:?}");
+}
+
+/// The tiles of a block of rows are kept, and not those of all rows.
+#[test]
+fn gradients_of_columns_take_a_block_of_tiles() {
+    let width = 8;
+    let of = |n: usize, k: usize| {
+        let (x, y) = (narrow(6, n * width), narrow(7, k * width));
+        let (x, y) = (rows(&x, width), rows(&y, width));
+        let labels: Vec<i64> = (0..n as i64).map(|i| i % k as i64).collect();
+        let labels = Labels::new(&labels, k).unwrap();
+        let (margin, mean) = (Margin::None, Reduction::Mean);
+        most_taken(|| normalised_linear_softmax(x, y, labels, margin, tau(0.07), mean).unwrap())
+    };
+    let (few, many) = (of(1024, 4096), of(8192, 4096));
+    // 8192·4096 similarities would be 128 MiB, and a block of 1024 rows is 16.
+    assert!(many - few < 8 << 20 && many < 32 << 20, "{few} {many}");
 }

@@ -136,6 +136,8 @@ fn without_the_positive_there_must_be_a_negative() {
         sig_lip(one, one, tau(0.1), 0.0, &only).unwrap_err(),
         sup_con(one, labels, tau(0.1), &only).unwrap_err(),
         sig_lip(one, one, tau(0.1), f64::NAN, &ContrastiveOptions::default()).unwrap_err(),
+        sig_lip(rows(&[1f32], 1), rows(&[1f32], 1), tau(0.1), 1e39, &ContrastiveOptions::default())
+            .unwrap_err(),
         momentum_update(&mut [0.0], &[0.0], 1.5).unwrap_err(),
         momentum_update(&mut [0.0], &[0.0], f64::NAN).unwrap_err(),
     ] {

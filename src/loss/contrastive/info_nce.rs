@@ -1,15 +1,19 @@
 //! InfoNCE: one positive for each query, and negatives that are given, come from a queue, or are the other keys.
 //!
 //! ```text
-//! sweep with means:  Σ_j w_j k_j of each query        dq = (1 − p₊)/τ · (Σ_j w_j k_j/Σw − k₊)
-//!                                                     dk₊ = −(1 − p₊)/τ · q
-//! pull:              negatives against queries        dk_j = Σ_i (1 − p₊ᵢ)/τ · w_ij/Σw · q_i
+//! dq = (1 − p₊)/τ · (Σ_j w_j k_j/Σw − k₊)      dk₊ = −(1 − p₊)/τ · q      dk_j = Σ_i (1 − p₊ᵢ)/τ · w_ij/Σw · q_i
+//!
+//! negatives without a gradient: two products, in one pass     sums_and_means
+//! negatives with one:           three                         sums_and_pull
 //! ```
+
+use std::cell::Cell;
 
 use crate::element::{Element, Real, private::Element as _};
 use crate::error::Error;
+use crate::loss::contrastive::both::Side;
 use crate::loss::contrastive::queue::Queue;
-use crate::loss::contrastive::sweep::{Sweep, Terms, Without};
+use crate::loss::contrastive::sweep::{Sweep, Without};
 use crate::loss::contrastive::vectors::{Prepared, same_rows, same_width};
 use crate::loss::contrastive::{
     ContrastiveLoss, ContrastiveOptions, Row, denominator_of, reduced, whole,
@@ -26,10 +30,12 @@ use crate::temperature::Temperature;
 ///
 /// # Accuracy
 /// A loss of 1e-84 is 1e-84, and its gradients are as small. In f64 the loss is within 1e-14 of itself; in f32 the
-/// rounding of the similarities decides: 2^-22·max(1, 2/τ) of the loss. The same bits for any number of threads;
-/// other instruction sets give other last bits, since the product of matrices does. Beside inputs and gradients
-/// 64·(512 + 3·width) numbers per thread are held, some ten per row, and a copy of the vectors where they are
-/// normalised or of 16 bits: never rows·K.
+/// rounding of the similarities decides: 2^-22·max(1, 2/τ) of the loss. The same bits for any number of threads, and for
+/// AVX2 and AVX-512; a machine without fused multiply-add has other last bits in its products of matrices.
+///
+/// Never are rows·K similarities held, but a tile of 1024 × 1024 for each thread and at most 64 MiB of them for a block of
+/// rows; beside those, a copy of the vectors where they are normalised or of 16 bits, one of the gradients that columns
+/// get, and 8·1024·width f64.
 ///
 /// # Special values
 /// No negatives give a loss of 0. At τ = ∞ it is ln(1 + K), and all gradients are 0.
@@ -65,18 +71,10 @@ pub fn info_nce<T: Element>(
     let batch = Batch::new(queries, positives, tau, options)?;
     let negatives = Prepared::new(negatives, options.vectors)?;
     denominator_of(negatives.rows, options.denominator)?;
-    let (mut loss, rows) = batch.loss(&negatives, &|_| [None; 2], options);
-    loss.negatives = vec![T::of_f64(0.0); negatives.data.len()];
-    let sweep = Sweep {
-        rows: &negatives,
-        columns: &batch.queries,
-        factor: &batch.factor,
-        without: &|_| [None; 2],
-    };
-    sweep.pull(None, &rows.terms, &mut loss.negatives, &|row, sum, out| {
-        negatives.write_gradient(row, sum, out);
-    });
-    Ok(loss)
+    let mut of_negatives = vec![T::of_f64(0.0); negatives.data.len()];
+    let finish = |row, _, sum: &mut [f64], out: &mut [T]| negatives.write_gradient(row, sum, out);
+    let loss = batch.loss_and_pull(&negatives, &|_| [None; 2], &mut of_negatives, finish, options);
+    Ok(ContrastiveLoss { negatives: of_negatives, ..loss })
 }
 
 /// MoCo's loss: [`info_nce`] whose negatives are those of a [`Queue`], which gets no gradient.
@@ -119,8 +117,7 @@ pub fn moco<T: Element>(
     same_width("a key of the queue", queries, queue.rows())?;
     let batch = Batch::new(queries, keys, tau, options)?;
     denominator_of(queue.len(), options.denominator)?;
-    let (loss, _) = batch.loss(&Prepared::kept(queue.rows()), &|_| [None; 2], options);
-    Ok(loss)
+    Ok(batch.loss(&Prepared::kept(queue.rows()), &|_| [None; 2], options))
 }
 
 /// InfoNCE within a batch: a query's negatives are the keys of the other queries. (Multiple negatives ranking, the
@@ -159,15 +156,14 @@ pub fn info_nce_in_batch<T: Element>(
     let batch = Batch::new(queries, keys, tau, options)?;
     denominator_of(keys.rows().saturating_sub(1), options.denominator)?;
     let itself = |row| [Some(row), None];
-    let (mut loss, rows) = batch.loss(&batch.positives, &itself, options);
-    let Batch { queries, positives: keys, factor, .. } = &batch;
-    let sweep = Sweep { rows: keys, columns: queries, factor, without: &itself };
-    sweep.pull(None, &rows.terms, &mut loss.keys, &|row, sum, out| {
-        let query = queries.row(row);
-        sum.iter_mut().zip(query).for_each(|(sum, q)| *sum -= rows.pushes[row] * q.to_f64());
-        keys.write_gradient(row, sum, out);
-    });
-    Ok(loss)
+    let Batch { queries, positives, .. } = &batch;
+    let mut of_keys = vec![T::of_f64(0.0); positives.data.len()];
+    let finish = |row, push: f64, sum: &mut [f64], out: &mut [T]| {
+        sum.iter_mut().zip(queries.row(row)).for_each(|(sum, q)| *sum -= push * q.to_f64());
+        positives.write_gradient(row, sum, out);
+    };
+    let loss = batch.loss_and_pull(positives, &itself, &mut of_keys, finish, options);
+    Ok(ContrastiveLoss { keys: of_keys, ..loss })
 }
 
 /// Queries and their positives, ready.
@@ -176,13 +172,6 @@ struct Batch<'a, R: Real> {
     positives: Prepared<'a, R>,
     factor: Factor<R>,
     whole: f64,
-}
-
-/// What the gradients of the negatives take of each query.
-struct Forward<R> {
-    terms: Terms<R>,
-    /// −dL/ds₊.
-    pushes: Vec<f64>,
 }
 
 impl<'a, R: Real> Batch<'a, R> {
@@ -203,46 +192,94 @@ impl<'a, R: Real> Batch<'a, R> {
         })
     }
 
-    /// The loss, with the gradients of the queries, and of the positives as positives.
+    fn row(&self, row: usize, sum: &LogSum, options: &ContrastiveOptions) -> Row {
+        let positive = self.queries.dot(row, &self.positives, row);
+        Row::new(sum, positive, &self.factor, options.denominator, self.whole)
+    }
+
+    /// The loss, where the negatives get no gradient.
     fn loss<T: Element<Real = R>>(
         &self,
         negatives: &Prepared<'_, R>,
         without: &(dyn Fn(usize) -> Without + Sync),
         options: &ContrastiveOptions,
-    ) -> (ContrastiveLoss<T>, Forward<R>) {
-        let Batch { queries, positives, factor, whole } = self;
-        let scale = factor.scale;
-        let of_row = |row: usize, sum: &LogSum| {
-            let positive = queries.dot(row, positives, row);
-            Row::new(sum, positive, factor, options.denominator, *whole)
-        };
+    ) -> ContrastiveLoss<T> {
+        let Batch { queries, positives, factor, .. } = self;
         let mut of_queries = vec![T::of_f64(0.0); queries.data.len()];
         let sweep = Sweep { rows: queries, columns: negatives, factor, without };
         let sums = sweep.sums_and_means(&mut of_queries, &|row, sum, mean, out| {
-            let Row { pull, push, .. } = of_row(row, &sum);
+            let Row { pull, push, .. } = self.row(row, &sum, options);
             for (mean, k) in mean.iter_mut().zip(positives.row(row)) {
-                *mean = scale * (pull * *mean - push * k.to_f64());
+                *mean = factor.scale * (pull * *mean - push * k.to_f64());
             }
             queries.write_gradient(row, mean, out);
         });
-        let rows: Vec<Row> = sums.iter().enumerate().map(|(row, sum)| of_row(row, sum)).collect();
-        let pushes: Vec<f64> = rows.iter().map(|row| scale * row.push).collect();
+        let rows: Vec<Row> =
+            sums.iter().enumerate().map(|(row, sum)| self.row(row, sum, options)).collect();
+        self.put_together(&rows, of_queries, options)
+    }
+
+    /// The same where they get one: `finish(row, −dL/ds₊ where it is a query's positive, the pull, its part of out)`.
+    fn loss_and_pull<T: Element<Real = R>>(
+        &self,
+        negatives: &Prepared<'_, R>,
+        without: &(dyn Fn(usize) -> Without + Sync),
+        of_negatives: &mut [T],
+        finish: impl Fn(usize, f64, &mut [f64], &mut [T]),
+        options: &ContrastiveOptions,
+    ) -> ContrastiveLoss<T> {
+        let Batch { queries, positives, factor, .. } = self;
+        let scale = factor.scale;
+        let mut of_queries = vec![T::of_f64(0.0); queries.data.len()];
+        let rows: Vec<Cell<Row>> = vec![Cell::new(Row::NOTHING); queries.rows];
+        let push = |row: usize| rows.get(row).map_or(0.0, |row| scale * row.get().push);
+        let sweep = Sweep { rows: queries, columns: negatives, factor, without };
+        sweep.sums_and_pull(
+            &|row, sum| {
+                rows[row].set(self.row(row, sum, options));
+                scale * rows[row].get().pull
+            },
+            Side {
+                out: &mut of_queries,
+                finish: |row, sum: &mut [f64], out: &mut [T]| {
+                    let positive = positives.row(row);
+                    let push = push(row);
+                    sum.iter_mut().zip(positive).for_each(|(sum, k)| *sum -= push * k.to_f64());
+                    queries.write_gradient(row, sum, out);
+                },
+            },
+            Side {
+                out: of_negatives,
+                finish: |row, sum: &mut [f64], out: &mut [T]| finish(row, push(row), sum, out),
+            },
+        );
+        let rows: Vec<Row> = rows.iter().map(Cell::get).collect();
+        self.put_together(&rows, of_queries, options)
+    }
+
+    /// The loss from its rows, with the gradients of the positives as positives.
+    fn put_together<T: Element<Real = R>>(
+        &self,
+        rows: &[Row],
+        of_queries: Vec<T>,
+        options: &ContrastiveOptions,
+    ) -> ContrastiveLoss<T> {
+        let Batch { queries, positives, factor, .. } = self;
         let mut of_keys = vec![T::of_f64(0.0); queries.data.len()];
         let mut gradient = vec![0.0; queries.width];
         for (row, out) in of_keys.chunks_exact_mut(queries.width).enumerate() {
+            let push = factor.scale * rows[row].push;
             for (g, q) in gradient.iter_mut().zip(queries.row(row)) {
-                *g = -pushes[row] * q.to_f64();
+                *g = -push * q.to_f64();
             }
             positives.write_gradient(row, &gradient, out);
         }
-        let loss = ContrastiveLoss {
+        ContrastiveLoss {
             values: reduced(rows.iter().map(|row| row.loss).collect(), options.reduction),
             tau: rows.iter().map(|row| row.tau).collect(),
             queries: of_queries,
             keys: of_keys,
             negatives: Vec::new(),
-        };
-        let terms = Terms::new(&sums, rows.iter().map(|row| scale * row.pull));
-        (loss, Forward { terms, pushes })
+        }
     }
 }

@@ -16,11 +16,17 @@
 //! | [`nt_xent`] | the other 2N − 1 views |
 //! | [`sup_con`] | all other vectors, every positive among them |
 //! | [`sig_lip`] | none: every pair by itself |
+//! | [`MemoryBank::softmax`] | all entries of the bank, which get no gradient |
+//! | [`MemoryBank::nce`] | none: the own entry and drawn ones, each by itself |
+//! | [`normalised_linear_softmax`] | all classes, the label's after its margin |
 //!
 //! With [`Denominator::NegativesOnly`] the positive is left out of the first five: decoupled contrastive loss.
-//! `sweep.rs` goes over the similarities in tiles, so that memory does not grow with rows × columns; they are
-//! computed again for the gradients.
+//! `sweep.rs` and `both.rs` go over the similarities in tiles, so that memory does not grow with rows × columns; where a
+//! block of tiles is not enough for the gradients, they are computed again.
 
+mod bank;
+mod both;
+mod classes;
 mod info_nce;
 mod pairs;
 mod queue;
@@ -29,6 +35,8 @@ mod sweep;
 mod symmetric;
 mod vectors;
 
+pub use bank::MemoryBank;
+pub use classes::{NormalisedLoss, normalised_linear_softmax};
 pub use info_nce::{info_nce, info_nce_in_batch, moco};
 pub use pairs::{VectorsLoss, nt_xent, sup_con};
 pub use queue::{Queue, momentum_update};
@@ -116,6 +124,9 @@ struct Row {
 }
 
 impl Row {
+    /// One that does not count.
+    const NOTHING: Row = Row { loss: 0.0, pull: 0.0, push: 0.0, tau: 0.0 };
+
     /// `whole` multiplies everything.
     fn new<R: Real>(
         sum: &LogSum,

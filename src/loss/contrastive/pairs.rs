@@ -231,7 +231,7 @@ impl<'a, R: Real> Among<'a, R> {
             sum.iter().zip(vectors.row(row)).map(|(sum, z)| sum - z.to_f64())
         };
         let of_row = |(row, sum): (usize, &LogSum)| match classes[row] {
-            Class::Alone => Row { loss: 0.0, pull: 0.0, push: 0.0, tau: 0.0 },
+            Class::Alone => Row::NOTHING,
             Class::Pair(positive) => {
                 let positive = vectors.dot(row, vectors, positive);
                 Row::new(sum, positive, factor, options.denominator, *whole)
@@ -246,7 +246,7 @@ impl<'a, R: Real> Among<'a, R> {
         let rows: Vec<Row> = sums.iter().enumerate().map(of_row).collect();
         let terms = Terms::new(&sums, rows.iter().map(|row| scale * row.pull));
         let mut gradient = vec![T::of_f64(0.0); vectors.data.len()];
-        sweep.pull(Some(&terms), &terms, &mut gradient, &|row, sum, out| {
+        sweep.pull(&terms, &terms, &mut gradient, &|row, sum, out| {
             match classes[row] {
                 Class::Alone => {}
                 Class::Pair(positive) => {

@@ -6,12 +6,13 @@
 //! softplus(x) = max(x, 0) + ln(1 + e),  σ(x) = (1 or e)/(1 + e),  e = exp(−|x|)
 //! ```
 //!
-//! Beside its polynomials in f64, whatever the type of the vectors.
+//! Three products: the similarities, and those of σ with the keys and with the queries.
 
 use crate::double::Double;
 use crate::element::{Element, Real, private::Element as _};
 use crate::error::Error;
 use crate::exp::{exp, ln_sum};
+use crate::loss::contrastive::both::Side;
 use crate::loss::contrastive::sweep::Sweep;
 use crate::loss::contrastive::vectors::{Prepared, same_rows, same_width};
 use crate::loss::contrastive::{ContrastiveOptions, Denominator, reduced, whole};
@@ -62,7 +63,8 @@ impl<T> SigLipLoss<T> {
 /// `queries` and `keys` are `[rows, width]`; key i belongs to query i and to no other.
 ///
 /// # Accuracy
-/// As [`info_nce`](crate::info_nce).
+/// As [`info_nce`](crate::info_nce); in f32 within 2^-22·max(1, 2/τ, |bias|) of the loss, and a pair that does not belong
+/// together and whose loss is below 2^-125 adds nothing.
 ///
 /// # Special values
 /// At τ = ∞ only the bias counts.
@@ -95,8 +97,9 @@ pub fn sig_lip<T: Element>(
     above_zero::<T::Real>(tau)?;
     same_width("a key", queries, keys)?;
     same_rows("keys", queries, keys)?;
-    if !bias.is_finite() {
-        return Err(Error::Parameter { what: "bias", got: bias, allowed: "finite" });
+    if !T::Real::of_f64(bias).to_f64().is_finite() {
+        let allowed = "finite, in the type of the vectors too";
+        return Err(Error::Parameter { what: "bias", got: bias, allowed });
     }
     if options.denominator == Denominator::NegativesOnly {
         let what = "positives left out of the denominator:";
@@ -107,30 +110,44 @@ pub fn sig_lip<T: Element>(
     let keys = Prepared::new(keys, options.vectors)?;
     let factor = Factor::<T::Real>::new(tau);
     let scale = factor.scale;
-    let unit = Factor::<f64>::new(Temperature::ONE);
+    let unit = Factor::<T::Real>::new(Temperature::ONE);
     let itself = |row| [Some(row), None];
-    let positive = |row| {
-        let s = queries.dot(row, &keys, row);
-        (s, one_pair(-(scale * s + bias)))
+    let positives: Vec<(f64, f64, f64)> = (0..queries.rows)
+        .map(|row| {
+            let s = queries.dot(row, &keys, row);
+            let (softplus, sigmoid) = one_pair(-(scale * s + bias));
+            (s, softplus, sigmoid)
+        })
+        .collect();
+    let each = |_, _, row: &mut [[T::Real; LANES]], pairs: &mut Pairs| {
+        pairs.add(dispatch(Sigmoids { row, scale, bias, unit: &unit }));
     };
-    let half = |rows: &Prepared<'_, T::Real>, columns: &Prepared<'_, T::Real>| {
-        let sweep = Sweep { rows, columns, factor: &factor, without: &itself };
-        let mut pairs = vec![Pairs::default(); rows.rows];
-        let mut gradient = vec![T::of_f64(0.0); rows.data.len()];
-        let each = |_, _, row: &mut [[T::Real; LANES]], pairs: &mut Pairs| {
-            pairs.add(dispatch(Sigmoids { row, scale, bias, unit: &unit }));
-        };
-        sweep.fold(&mut pairs, &each, &mut gradient, &|row, _, sum, out| {
-            let (_, (_, sigmoid)) = positive(row);
-            for (sum, y) in sum.iter_mut().zip(columns.row(row)) {
-                *sum = whole * scale * (*sum - sigmoid * y.to_f64());
-            }
-            rows.write_gradient(row, sum, out);
-        });
-        (pairs, gradient)
+    let finish = |of: &Prepared<'_, T::Real>,
+                  others: &Prepared<'_, T::Real>,
+                  row: usize,
+                  sum: &mut [f64],
+                  out: &mut [T]| {
+        let (_, _, sigmoid) = positives[row];
+        for (sum, y) in sum.iter_mut().zip(others.row(row)) {
+            *sum = whole * scale * (*sum - sigmoid * y.to_f64());
+        }
+        of.write_gradient(row, sum, out);
     };
-    let (pairs, of_queries) = half(&queries, &keys);
-    let (_, of_keys) = half(&keys, &queries);
+    let mut of_queries = vec![T::of_f64(0.0); queries.data.len()];
+    let mut of_keys = vec![T::of_f64(0.0); keys.data.len()];
+    let sweep = Sweep { rows: &queries, columns: &keys, factor: &factor, without: &itself };
+    let pairs = sweep.fold(
+        &each,
+        |all, more| all.add(more),
+        Side {
+            out: &mut of_queries,
+            finish: |row, sum: &mut [f64], out: &mut [T]| finish(&queries, &keys, row, sum, out),
+        },
+        Side {
+            out: &mut of_keys,
+            finish: |row, sum: &mut [f64], out: &mut [T]| finish(&keys, &queries, row, sum, out),
+        },
+    );
     let mut loss = SigLipLoss {
         values: Vec::with_capacity(pairs.len()),
         tau: Vec::with_capacity(pairs.len()),
@@ -138,8 +155,7 @@ pub fn sig_lip<T: Element>(
         queries: of_queries,
         keys: of_keys,
     };
-    for (row, pairs) in pairs.iter().enumerate() {
-        let (s, (softplus, sigmoid)) = positive(row);
+    for (pairs, (s, softplus, sigmoid)) in pairs.iter().zip(positives) {
         loss.values.push(whole * (pairs.loss + softplus));
         loss.tau.push(-scale * (scale * whole * (pairs.pull - sigmoid * s)));
         loss.bias.push(whole * (pairs.sigmoids - sigmoid));
@@ -149,7 +165,7 @@ pub fn sig_lip<T: Element>(
 }
 
 /// softplus(x) and σ(x).
-fn one_pair(x: f64) -> (f64, f64) {
+pub(super) fn one_pair(x: f64) -> (f64, f64) {
     let e = exp(-x.abs());
     let softplus = x.max(0.0) + ln_sum(1.0, Double::from(e)).hi;
     (softplus, if x > 0.0 { 1.0 } else { e } / (1.0 + e))
@@ -157,17 +173,17 @@ fn one_pair(x: f64) -> (f64, f64) {
 
 /// Sums over the pairs of a row that do not belong together.
 #[derive(Clone, Copy, Default)]
-struct Pairs {
+pub(super) struct Pairs {
     /// Σ softplus(x).
-    loss: f64,
+    pub(super) loss: f64,
     /// Σ σ(x).
-    sigmoids: f64,
+    pub(super) sigmoids: f64,
     /// Σ σ(x)·s.
-    pull: f64,
+    pub(super) pull: f64,
 }
 
 impl Pairs {
-    fn add(&mut self, more: Pairs) {
+    pub(super) fn add(&mut self, more: Pairs) {
         self.loss += more.loss;
         self.sigmoids += more.sigmoids;
         self.pull += more.pull;
@@ -175,12 +191,15 @@ impl Pairs {
 }
 
 /// The sums of a row, and σ in place of its similarities.
-struct Sigmoids<'a, R> {
-    row: &'a mut [[R; LANES]],
-    scale: f64,
-    bias: f64,
-    unit: &'a Factor<f64>,
+pub(super) struct Sigmoids<'a, R> {
+    pub(super) row: &'a mut [[R; LANES]],
+    pub(super) scale: f64,
+    pub(super) bias: f64,
+    pub(super) unit: &'a Factor<R>,
 }
+
+/// Chunks that are added up in the type of the row before they go into an f64.
+const CHUNKS: usize = 8;
 
 impl<R: Real> Kernel for Sigmoids<'_, R> {
     type Output = Pairs;
@@ -188,42 +207,58 @@ impl<R: Real> Kernel for Sigmoids<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> Pairs {
         let Sigmoids { row, scale, bias, unit } = self;
+        let (scale, bias, two) = (R::of_f64(scale), R::of_f64(bias), R::ONE + R::ONE);
         let (mut losses, mut sigmoids, mut pulls) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
-        for chunk in row {
-            let mut to = [R::ZERO; LANES];
-            let (mut loss, mut sum, mut pull) = (losses, sigmoids, pulls);
-            for i in 0..LANES {
-                // Where there is no entry, s is 0 and what comes of it counts 0 times.
-                let there = if chunk[i] > R::NEG_INFINITY { 1.0 } else { 0.0 };
-                let s = if chunk[i] > R::NEG_INFINITY { chunk[i].to_f64() } else { 0.0 };
-                let x = f64::mul_add(s, scale, bias);
-                let (above, below) = if x > 0.0 { (x, -x) } else { (0.0, x) };
-                let e = unit.weight(below);
-                let sigmoid = if x > 0.0 { there } else { there * e } / (1.0 + e);
-                loss[i] = f64::mul_add(there, above + ln_1p(e), losses[i]);
-                sum[i] = sigmoids[i] + sigmoid;
-                pull[i] = f64::mul_add(sigmoid, s, pulls[i]);
-                to[i] = R::of_f64(sigmoid);
+        for chunks in row.chunks_mut(CHUNKS) {
+            let (mut loss, mut sum, mut pull) =
+                ([R::ZERO; LANES], [R::ZERO; LANES], [R::ZERO; LANES]);
+            for chunk in chunks {
+                let mut to = [R::ZERO; LANES];
+                let (mut next_loss, mut next_sum, mut next_pull) = (loss, sum, pull);
+                for i in 0..LANES {
+                    // Where there is no entry, s is 0 and what comes of it counts 0 times.
+                    let is_there = chunk[i] > R::NEG_INFINITY;
+                    let there = if is_there { R::ONE } else { R::ZERO };
+                    let s = if is_there { chunk[i] } else { R::ZERO };
+                    let x = s.mul_add(scale, bias);
+                    let (above, below) = if x > R::ZERO { (x, -x) } else { (R::ZERO, x) };
+                    let e = unit.weight(below);
+                    // Of 1/((1 + e)·(2 + e)) come both quotients.
+                    let (one, two) = (R::ONE + e, two + e);
+                    let inverse = R::ONE / (one * two);
+                    let numerator = if x > R::ZERO { there } else { there * e };
+                    let sigmoid = numerator * (two * inverse);
+                    let ln = ln_1p(e * (one * inverse));
+                    next_loss[i] = there.mul_add(above + ln, loss[i]);
+                    next_sum[i] = sum[i] + sigmoid;
+                    next_pull[i] = sigmoid.mul_add(s, pull[i]);
+                    to[i] = sigmoid;
+                }
+                *chunk = to;
+                (loss, sum, pull) = (next_loss, next_sum, next_pull);
             }
-            *chunk = to;
-            (losses, sigmoids, pulls) = (loss, sum, pull);
+            for i in 0..LANES {
+                losses[i] += loss[i].to_f64();
+                sigmoids[i] += sum[i].to_f64();
+                pulls[i] += pull[i].to_f64();
+            }
         }
         let total = |lanes: [f64; LANES]| lanes.iter().sum();
         Pairs { loss: total(losses), sigmoids: total(sigmoids), pull: total(pulls) }
     }
 }
 
-/// ln(1 + e) for e in [0, 1], within 2 units in the last place: 2 atanh(t), t = e/(2 + e) ≤ 1/3, in powers of t² ≤ 1/9;
-/// 16 of them leave 2^-54.
+/// ln(1 + e) for e in [0, 1], of t = e/(2 + e) ≤ 1/3: 2 atanh(t), in powers of t² ≤ 1/9, of which 16 leave 2^-54 and
+/// 8 leave 2^-29.
 #[inline(always)]
-fn ln_1p(e: f64) -> f64 {
-    let t = e / (2.0 + e);
+fn ln_1p<R: Real>(t: R) -> R {
+    let terms = if R::IN_DOUBLE { 8 } else { 4 };
     let square = t * t;
     let fourth = square * square;
-    let (mut even, mut odd) = (0.0, 0.0);
-    for n in (0..8).rev() {
-        even = f64::mul_add(even, fourth, 1.0 / f64::from(4 * n + 1));
-        odd = f64::mul_add(odd, fourth, 1.0 / f64::from(4 * n + 3));
+    let (mut even, mut odd) = (R::ZERO, R::ZERO);
+    for n in (0..terms).rev() {
+        even = even.mul_add(fourth, R::of_f64(1.0 / f64::from(4 * n + 1)));
+        odd = odd.mul_add(fourth, R::of_f64(1.0 / f64::from(4 * n + 3)));
     }
-    2.0 * t * f64::mul_add(odd, square, even)
+    (t + t) * odd.mul_add(square, even)
 }

@@ -1,4 +1,4 @@
-//! All similarities of rows and columns, a tile at a time: never more than 64 × 512 of them are there at once.
+//! All similarities of rows and columns, a tile at a time: a thread never holds more than 1024 × 1024 of them.
 //!
 //! ```text
 //! sum:   S = X·Yᵀ (a tile)   running max, Σ w, Σ w·(s − max) per row        and with MEAN also Σ_j w_j·y_j = W·Y
@@ -6,18 +6,21 @@
 //! ```
 //!
 //! Products are in the type of the vectors, within a tile; what goes from tile to tile is f64. A block of rows goes
-//! over the columns in order, and blocks are independent, so the bits do not depend on threads.
+//! over the columns in order, and rows are independent, so the bits do not depend on threads. `both.rs` has the losses
+//! whose columns get gradients too.
 
 use crate::element::Real;
 use crate::loss::contrastive::vectors::Prepared;
-use crate::loss::weigh::{Factor, LANES, LogSum, Pull, Term, Weigh};
+use crate::loss::weigh::{ColumnTerms, Factor, LANES, LogSum, Pull, Term, Weigh};
 use crate::simd::dispatch;
 use crate::simd::gemm::{Matrix, multiply};
 
-/// Rows of a tile.
-const ROWS: usize = 64;
-/// Columns of a tile: 128 KiB of f32, a part of the second-level cache.
-const COLUMNS: usize = 512;
+/// Rows of a tile, at most. The products take a copy of the columns for each block of rows, which few rows do not pay for.
+pub(super) const ROWS: usize = 1024;
+/// The same where there would be no block for each thread; results do not depend on it.
+const FEW_ROWS: usize = 64;
+/// Columns of a tile: what goes from tile to tile is f64, and with fewer columns there would be more of it.
+pub(super) const COLUMNS: usize = 1024;
 
 /// Columns that are not in a row's sum: itself, its positive.
 pub(super) type Without = [Option<usize>; 2];
@@ -52,11 +55,11 @@ impl<R: Real> Terms<R> {
         Terms { maxima, factors: all }
     }
 
-    fn of_row(&self, row: usize) -> Term<R> {
+    pub(super) fn of_row(&self, row: usize) -> Term<R> {
         Term { max: self.maxima.as_flattened()[row], factor: self.factors.as_flattened()[row] }
     }
 
-    fn of_columns(&self, first: usize, chunks: usize) -> (&[[R; LANES]], &[[R; LANES]]) {
+    pub(super) fn of_columns(&self, first: usize, chunks: usize) -> ColumnTerms<'_, R> {
         let range = first / LANES..first / LANES + chunks;
         (&self.maxima[range.clone()], &self.factors[range])
     }
@@ -102,44 +105,28 @@ impl<R: Real> Sweep<'_, R> {
     /// Σ_j G_ij·y_j of each row to `finish(row, it, its part of out)`, of the terms of rows and columns.
     pub(super) fn pull<T: Send>(
         &self,
-        own: Option<&Terms<R>>,
+        own: &Terms<R>,
         of_columns: &Terms<R>,
         out: &mut [T],
         finish: &(impl Fn(usize, &mut [f64], &mut [T]) + Sync),
     ) {
-        let mut nothing = vec![(); self.rows.rows];
-        let each = |row, at, tile: &mut [[R; LANES]], _: &mut ()| {
-            let own = own.map(|terms| terms.of_row(row));
-            let columns = of_columns.of_columns(at, tile.len());
-            dispatch(Pull { row: tile, own, columns, factor: self.factor });
-        };
-        self.fold(&mut nothing, &each, out, &|row, (), sum, out| finish(row, sum, out));
-    }
-
-    /// `each(row, first column, similarities, its part of a)` makes G of a tile's row; then as [`pull`](Sweep::pull).
-    pub(super) fn fold<A: Send, T: Send>(
-        &self,
-        a: &mut [A],
-        each: &(impl Fn(usize, usize, &mut [[R; LANES]], &mut A) + Sync),
-        out: &mut [T],
-        finish: &(impl Fn(usize, &A, &mut [f64], &mut [T]) + Sync),
-    ) {
         let width = self.rows.width;
-        self.blocks(a, out, width, &|space, first, a, out| {
+        let mut nothing = vec![(); self.rows.rows];
+        self.blocks(&mut nothing, out, width, &|space, first, nothing, out| {
             space.sums.fill(0.0);
-            self.tiles(space, first, a.len(), &mut |space, at, columns| {
-                let chunks = columns.div_ceil(LANES);
-                let rows = space.tile.chunks_exact_mut(COLUMNS).zip(a.iter_mut());
-                for (i, (row, a)) in rows.enumerate() {
-                    let (row, _) = row[..chunks * LANES].as_chunks_mut::<LANES>();
-                    each(first + i, at, row, a);
+            let rows = nothing.len();
+            self.tiles(space, first, rows, &mut |space, at, columns| {
+                for (i, row) in rows_of(&mut space.tile, rows, columns).enumerate() {
+                    let own = own.of_row(first + i);
+                    let columns = Some(of_columns.of_columns(at, row.len()));
+                    dispatch(Pull { row, own, columns, factor: self.factor });
                 }
-                self.multiply_tile(space, a.len(), at, columns);
-                add(&mut space.sums, &space.product, 1.0);
+                self.multiply_tile(&space.tile, &mut space.product, rows, at, columns);
+                add(&mut space.sums, &space.product[..rows * width], 1.0);
             });
             let sums = space.sums.chunks_exact_mut(width);
             for (i, (sum, out)) in sums.zip(out.chunks_exact_mut(width)).enumerate() {
-                finish(first + i, &a[i], sum, out);
+                finish(first + i, sum, out);
             }
         });
     }
@@ -149,17 +136,14 @@ impl<R: Real> Sweep<'_, R> {
         let width = self.rows.width;
         let scale = self.factor.scale;
         self.tiles(space, first, sums.len(), &mut |space, at, columns| {
-            let chunks = columns.div_ceil(LANES);
             let mut factors = [(1.0, 1.0); ROWS];
-            for ((row, sum), factors) in
-                space.tile.chunks_exact_mut(COLUMNS).zip(sums.iter_mut()).zip(&mut factors)
-            {
-                let (row, _) = row[..chunks * LANES].as_chunks_mut::<LANES>();
+            let rows = rows_of(&mut space.tile, sums.len(), columns);
+            for ((row, sum), factors) in rows.zip(sums.iter_mut()).zip(&mut factors) {
                 let more = dispatch(Weigh::<_, MEAN> { row, factor: self.factor });
                 *factors = sum.add(more, scale);
             }
             if MEAN {
-                self.multiply_tile(space, sums.len(), at, columns);
+                self.multiply_tile(&space.tile, &mut space.product, sums.len(), at, columns);
                 let of_rows = space.sums.chunks_exact_mut(width);
                 let of_rows = of_rows.zip(space.product.chunks_exact(width)).zip(factors);
                 for ((sums, product), (here, there)) in of_rows.take(sums.len()) {
@@ -173,14 +157,21 @@ impl<R: Real> Sweep<'_, R> {
     }
 
     /// product ← tile·Y.
-    fn multiply_tile(&self, space: &mut Space<R>, rows: usize, at: usize, columns: usize) {
+    pub(super) fn multiply_tile(
+        &self,
+        tile: &[R],
+        product: &mut [R],
+        rows: usize,
+        at: usize,
+        columns: usize,
+    ) {
         let width = self.rows.width;
-        let tile = Matrix::new(&space.tile, rows, columns, COLUMNS);
+        let tile = Matrix::new(tile, rows, columns, COLUMNS);
         let others = Matrix::new(&self.columns.data[at * width..], columns, width, width);
-        multiply(tile, others, &mut space.product, width);
+        multiply(tile, others, product, width);
     }
 
-    /// `with(space, first column, columns)` for each tile of a block of rows, the tile filled up with −∞.
+    /// `with(space, first column, columns)` for each tile of a block of rows.
     fn tiles(
         &self,
         space: &mut Space<R>,
@@ -188,22 +179,33 @@ impl<R: Real> Sweep<'_, R> {
         rows: usize,
         with: &mut dyn FnMut(&mut Space<R>, usize, usize),
     ) {
-        let width = self.rows.width;
-        let block = Matrix::new(&self.rows.data[first * width..], rows, width, width);
         for at in (0..self.columns.rows).step_by(COLUMNS) {
             let columns = COLUMNS.min(self.columns.rows - at);
-            let others = Matrix::new(&self.columns.data[at * width..], columns, width, width);
-            multiply(block, others.transposed(), &mut space.tile, COLUMNS);
-            for (i, row) in space.tile.chunks_exact_mut(COLUMNS).take(rows).enumerate() {
-                row[columns..].fill(R::NEG_INFINITY);
-                for column in (self.without)(first + i).into_iter().flatten() {
-                    if let Some(column) = column.checked_sub(at).filter(|&column| column < columns)
-                    {
-                        row[column] = R::NEG_INFINITY;
-                    }
+            self.tile(&mut space.tile, first, rows, at, columns);
+            with(space, at, columns);
+        }
+    }
+
+    /// tile ← X·Yᵀ, −∞ where there is no entry.
+    pub(super) fn tile(
+        &self,
+        tile: &mut [R],
+        first: usize,
+        rows: usize,
+        at: usize,
+        columns: usize,
+    ) {
+        let width = self.rows.width;
+        let block = Matrix::new(&self.rows.data[first * width..], rows, width, width);
+        let others = Matrix::new(&self.columns.data[at * width..], columns, width, width);
+        multiply(block, others.transposed(), tile, COLUMNS);
+        for (i, row) in tile.chunks_exact_mut(COLUMNS).take(rows).enumerate() {
+            row[columns..columns.next_multiple_of(LANES)].fill(R::NEG_INFINITY);
+            for column in (self.without)(first + i).into_iter().flatten() {
+                if let Some(column) = column.checked_sub(at).filter(|&column| column < columns) {
+                    row[column] = R::NEG_INFINITY;
                 }
             }
-            with(space, at, columns);
         }
     }
 
@@ -215,42 +217,62 @@ impl<R: Real> Sweep<'_, R> {
         width: usize,
         with: &(impl Fn(&mut Space<R>, usize, &mut [A], &mut [B]) + Sync),
     ) {
-        self.split(0, a, b, width, with);
+        self.split(0, (a, b), width, rows_of_a_block(self.rows.rows), with);
     }
 
     fn split<A: Send, B: Send>(
         &self,
         first: usize,
-        a: &mut [A],
-        b: &mut [B],
+        (a, b): (&mut [A], &mut [B]),
         width: usize,
+        block: usize,
         with: &(impl Fn(&mut Space<R>, usize, &mut [A], &mut [B]) + Sync),
     ) {
         if a.is_empty() {
             return;
         }
         #[cfg(feature = "rayon")]
-        if a.len() > ROWS && rayon::current_num_threads() > 1 {
-            // On the boundary of a block, so that a block is the same whoever computes it.
-            let middle = a.len().div_ceil(ROWS) / 2 * ROWS;
-            let ((a, a_right), (b, b_right)) =
-                (a.split_at_mut(middle), b.split_at_mut(middle * width));
+        if a.len() > block && rayon::current_num_threads() > 1 {
+            let middle = a.len().div_ceil(block) / 2 * block;
+            let (a, a_right) = a.split_at_mut(middle);
+            let (b, b_right) = b.split_at_mut(middle * width);
             rayon::join(
-                || self.split(first, a, b, width, with),
-                || self.split(first + middle, a_right, b_right, width, with),
+                || self.split(first, (a, b), width, block, with),
+                || self.split(first + middle, (a_right, b_right), width, block, with),
             );
             return;
         }
-        let numbers = ROWS.min(a.len()) * self.rows.width;
-        let tile = vec![R::NEG_INFINITY; ROWS.min(a.len()) * COLUMNS];
+        let rows = block.min(a.len());
+        let numbers = rows * self.rows.width;
+        let tile = vec![R::ZERO; rows * COLUMNS];
         let mut space = Space { tile, product: vec![R::ZERO; numbers], sums: vec![0.0; numbers] };
-        for (i, (a, b)) in a.chunks_mut(ROWS).zip(b.chunks_mut(ROWS * width)).enumerate() {
-            with(&mut space, first + i * ROWS, a, b);
+        for (i, (a, b)) in a.chunks_mut(block).zip(b.chunks_mut(block * width)).enumerate() {
+            with(&mut space, first + i * block, a, b);
         }
     }
 }
 
-fn add<R: Real>(sums: &mut [f64], more: &[R], factor: f64) {
+/// As many as there can be if every thread is to have some.
+fn rows_of_a_block(rows: usize) -> usize {
+    #[cfg(feature = "rayon")]
+    let threads = rayon::current_num_threads();
+    #[cfg(not(feature = "rayon"))]
+    let threads = 1;
+    // The power of two that is no more than a thread's share.
+    ((rows / threads).clamp(FEW_ROWS, ROWS) + 1).next_power_of_two() / 2
+}
+
+/// The rows of a tile, in whole chunks.
+pub(super) fn rows_of<R>(
+    tile: &mut [R],
+    rows: usize,
+    columns: usize,
+) -> impl Iterator<Item = &mut [[R; LANES]]> {
+    let chunks = columns.div_ceil(LANES);
+    tile.chunks_exact_mut(COLUMNS).take(rows).map(move |row| &mut row.as_chunks_mut().0[..chunks])
+}
+
+pub(super) fn add<R: Real>(sums: &mut [f64], more: &[R], factor: f64) {
     for (sum, more) in sums.iter_mut().zip(more) {
         *sum += factor * more.to_f64();
     }

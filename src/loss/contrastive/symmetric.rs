@@ -2,18 +2,20 @@
 //!
 //! ```text
 //! loss = ½ (InfoNCE of queries in keys + InfoNCE of keys in queries)
-//! G = (P_rows + P_columns − 2·1)/2τ        dX = G·Y, dY = Gᵀ·X
+//! G = (P_rows + P_columns − 2·1)/2τ        dX = G·Y, dY = Gᵀ·X        four products: X·Yᵀ twice, and these two
 //! ```
 
 use crate::element::{Element, private::Element as _};
 use crate::error::Error;
+use crate::loss::contrastive::both::Side;
 use crate::loss::contrastive::sweep::{Sweep, Terms};
 use crate::loss::contrastive::vectors::{Prepared, same_rows, same_width};
 use crate::loss::contrastive::{
     ContrastiveLoss, ContrastiveOptions, Row, denominator_of, reduced, whole,
 };
-use crate::loss::weigh::{Factor, LogSum, above_zero};
+use crate::loss::weigh::{Factor, LANES, LogSum, Pull, above_zero};
 use crate::rows::Rows;
+use crate::simd::dispatch;
 use crate::temperature::Temperature;
 
 /// CLIP's symmetric loss: the mean of [`info_nce_in_batch`](crate::info_nce_in_batch) and the same with queries and
@@ -63,35 +65,52 @@ pub fn clip<T: Element>(
     let factor = Factor::<T::Real>::new(tau);
     let scale = factor.scale;
     let itself = |row| [Some(row), None];
-    let of_queries = Sweep { rows: &queries, columns: &keys, factor: &factor, without: &itself };
-    let of_keys = Sweep { rows: &keys, columns: &queries, factor: &factor, without: &itself };
-    let side = |sweep: &Sweep<'_, T::Real>| {
-        let sums = sweep.sums();
+    let sweep = Sweep { rows: &queries, columns: &keys, factor: &factor, without: &itself };
+    let (of_rows, of_columns) = sweep.sums_of_both();
+    let side = |sums: &[LogSum]| -> (Vec<Row>, Terms<T::Real>) {
         let of_row = |(row, sum): (usize, &LogSum)| {
             Row::new(sum, queries.dot(row, &keys, row), &factor, options.denominator, half)
         };
         let rows: Vec<Row> = sums.iter().enumerate().map(of_row).collect();
-        let terms = Terms::new(&sums, rows.iter().map(|row| scale * row.pull));
+        let terms = Terms::new(sums, rows.iter().map(|row| scale * row.pull));
         (rows, terms)
     };
-    let (rows, row_terms) = side(&of_queries);
-    let (columns, column_terms) = side(&of_keys);
+    let ((rows, row_terms), (columns, column_terms)) = (side(&of_rows), side(&of_columns));
     let both = || rows.iter().zip(&columns);
     let pushes: Vec<f64> = both().map(|(a, b)| scale * (a.push + b.push)).collect();
-    let gradient = |sweep: &Sweep<'_, T::Real>, own, other| {
-        let mut out = vec![T::of_f64(0.0); sweep.rows.data.len()];
-        sweep.pull(Some(own), other, &mut out, &|row, sum, out| {
-            let positive = sweep.columns.row(row);
-            sum.iter_mut().zip(positive).for_each(|(sum, y)| *sum -= pushes[row] * y.to_f64());
-            sweep.rows.write_gradient(row, sum, out);
-        });
-        out
+    let each = |row, at, tile: &mut [[T::Real; LANES]], (): &mut ()| {
+        let own = row_terms.of_row(row);
+        let columns = Some(column_terms.of_columns(at, tile.len()));
+        dispatch(Pull { row: tile, own, columns, factor: &factor });
     };
+    let finish = |of: &Prepared<'_, T::Real>,
+                  others: &Prepared<'_, T::Real>,
+                  row: usize,
+                  sum: &mut [f64],
+                  out: &mut [T]| {
+        let positive = others.row(row);
+        sum.iter_mut().zip(positive).for_each(|(sum, y)| *sum -= pushes[row] * y.to_f64());
+        of.write_gradient(row, sum, out);
+    };
+    let mut of_queries = vec![T::of_f64(0.0); queries.data.len()];
+    let mut of_keys = vec![T::of_f64(0.0); keys.data.len()];
+    sweep.fold(
+        &each,
+        |(), ()| {},
+        Side {
+            out: &mut of_queries,
+            finish: |row, sum: &mut [f64], out: &mut [T]| finish(&queries, &keys, row, sum, out),
+        },
+        Side {
+            out: &mut of_keys,
+            finish: |row, sum: &mut [f64], out: &mut [T]| finish(&keys, &queries, row, sum, out),
+        },
+    );
     Ok(ContrastiveLoss {
         values: reduced(both().map(|(a, b)| a.loss + b.loss).collect(), options.reduction),
         tau: both().map(|(a, b)| a.tau + b.tau).collect(),
-        queries: gradient(&of_queries, &row_terms, &column_terms),
-        keys: gradient(&of_keys, &column_terms, &row_terms),
+        queries: of_queries,
+        keys: of_keys,
         negatives: Vec::new(),
     })
 }
