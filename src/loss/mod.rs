@@ -3,6 +3,7 @@
 //! ```text
 //! cross_entropy   −Σ_i q_i ln p_i                      p = softmax(x/τ)
 //! distillation    T²·D(softmax(teacher/T), softmax(student/T))
+//! truncated       the same from a teacher of which only the likeliest classes were kept
 //! schedule        τ as a function of the step
 //! ```
 //!
@@ -17,6 +18,8 @@ mod distribution;
 mod divergence;
 mod schedule;
 mod standardised;
+mod teacher;
+mod truncated;
 
 mod contrastive;
 mod normface;
@@ -37,6 +40,8 @@ pub use schedule::{
     linear_temperature,
 };
 pub use standardised::Deviation;
+pub use teacher::{TruncatedParts, TruncatedStatistics, TruncatedTeacher};
+pub use truncated::truncated_distillation;
 
 pub use contrastive::{
     ContrastiveLoss, ContrastiveOptions, Denominator, LogScale, Queue, SigLipLoss, Vectors,
