@@ -56,7 +56,7 @@ use crate::temperature::{Temperature, Temperatures};
 ///     DistillationOptions, Rows, Temperature, TruncatedTeacher, distillation, truncated_distillation,
 /// };
 ///
-/// let (student, teacher) = ([1.0, 5.0, 7.0, 10.0], [2.0, 8.0, 6.0, 3.0]);
+/// let (student, teacher) = ([1.0f64, 5.0, 7.0, 10.0], [2.0, 8.0, 6.0, 3.0]);
 /// let (student, teacher) = (Rows::one(&student)?, Rows::one(&teacher)?);
 /// let (tau, options) = (Temperature::new(4.0)?, DistillationOptions::default());
 /// let kept = TruncatedTeacher::from_logits(teacher, 2, &[Temperature::ONE, tau])?;
