@@ -18,6 +18,7 @@ mod distribution;
 mod divergence;
 mod schedule;
 mod standardised;
+mod tail;
 mod teacher;
 mod truncated;
 

@@ -15,7 +15,8 @@ use super::distillation::{
 };
 use super::distribution::{Distribution, Inverse, sums};
 use super::divergence::{Divergence, Ratios, is_at_the_limit, of_distributions};
-use super::teacher::{FAR, Kept, KeptRow, Knots, TruncatedTeacher, ln_count};
+use super::tail::{Kept, KeptRow, Knots, ln_count};
+use super::teacher::{FAR, TruncatedTeacher};
 use super::{Loss, Shares, checked_weights, refuse_zero, refused};
 use crate::element::Element;
 use crate::error::Error;
