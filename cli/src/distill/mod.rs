@@ -66,6 +66,7 @@ fn distill(args: &DistillArgs) -> Result<(), CliError> {
     if !(0.0..=1.0).contains(&args.alpha) {
         return Err(CliError::refused(format!("--alpha {} is not between 0 and 1", args.alpha)));
     }
+    InStep::expect_one_stream(&[Some(&args.student), Some(&args.teacher), args.labels.as_deref()])?;
     let plot = args.plot.as_deref().map(Target::open).transpose()?;
     let mut student = InStep::open(&args.student)?;
     let mut teacher = Teacher::open(&args.teacher)?;

@@ -3,7 +3,7 @@
 use super::bars::Bars;
 use super::chart::{Axis, Chart, Series};
 use super::table::{Table, print as print_lines};
-use super::text::{figure, loss, percent, tau};
+use super::text::{figure, loss, percent, rounded, tau};
 use crate::distill::{At, Document, Losses};
 use crate::error::CliError;
 
@@ -37,7 +37,7 @@ fn print_losses(losses: &Losses) -> Result<(), CliError> {
     row("KL(student ‖ teacher)", Some(losses.student_to_teacher));
     row("Jensen–Shannon", Some(losses.jensen_shannon));
     row("cross-entropy with the labels, τ = 1", losses.cross_entropy);
-    let (hard, soft) = (figure(*alpha), figure(1.0 - alpha));
+    let (hard, soft) = (rounded(*alpha), rounded(1.0 - alpha));
     row(&format!("{hard} of that + {soft} of KL(teacher ‖ student)"), losses.mixture);
     row("decoupled: label against the rest (TCKD)", losses.decoupled_target);
     row("decoupled: the rest among itself (NCKD)", losses.decoupled_rest);

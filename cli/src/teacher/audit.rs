@@ -157,6 +157,7 @@ struct Of {
 }
 
 fn audit(args: &AuditArgs) -> Result<Audit, CliError> {
+    InStep::expect_one_stream(&[Some(&args.teacher), args.student.as_deref()])?;
     let mut teacher = Teacher::open(args)?;
     let classes = teacher.classes();
     let mut student = args.student.as_deref().map(InStep::open).transpose()?;

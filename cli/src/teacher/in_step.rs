@@ -1,9 +1,11 @@
 //! Logits of several files, row by row together: each gives the rows it has at hand, and none more than all have.
 
+use std::path::Path;
+
 use softargmax::Error;
 
 use crate::error::CliError;
-use crate::input::{ReadOptions, Source};
+use crate::input::{ReadOptions, Source, is_stream};
 
 /// Numbers read at a time.
 const BLOCK: usize = 1 << 19;
@@ -19,9 +21,18 @@ pub(crate) struct InStep {
 }
 
 impl InStep {
-    pub(crate) fn open(path: &std::path::Path) -> Result<Self, CliError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, CliError> {
         let source = Source::open(path, &ReadOptions::default())?;
         Ok(Self { source, block: Vec::new(), done: 0, row: 0 })
+    }
+
+    /// Of several inputs only one can be standard input.
+    pub(crate) fn expect_one_stream(paths: &[Option<&Path>]) -> Result<(), CliError> {
+        if paths.iter().flatten().filter(|path| is_stream(path)).count() > 1 {
+            return Err(CliError::refused("standard input can be read once, and two inputs are -")
+                .hint("save one of them as a file and name that"));
+        }
+        Ok(())
     }
 
     pub(crate) fn classes(&self) -> usize {

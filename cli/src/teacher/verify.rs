@@ -70,6 +70,7 @@ pub(crate) struct At {
 }
 
 fn verify(args: &VerifyArgs) -> Result<(), CliError> {
+    InStep::expect_one_stream(&[Some(&args.file), args.against.as_deref()])?;
     let mut teacher = Reader::open(&args.file)?;
     let mut beside = match &args.against {
         Some(path) => Some((InStep::open(path)?, Against::new(&teacher.header))),
