@@ -39,7 +39,8 @@ fn what_is_packed_is_small_sound_and_near_its_logits() {
         let verify = ["teacher", "verify", "teacher.sat", "--against", "logits.npy"];
         let verify = json(&folder, &verify, 0);
         assert_eq!(verify["schema"], "softargmax.teacher.verify/1");
-        assert_eq!(verify["tail"], pack["tail"]);
+        // Of what was stored, and of what came.
+        assert!(verify["tail"] == pack["tail"] || dtype != "f32", "{verify} {pack}");
         let against = &verify["against"];
         let number = |value: &Value| value.as_f64().expect("a number");
         assert!(number(&against["logit_error"]) <= logit, "{against}");

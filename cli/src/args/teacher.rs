@@ -143,7 +143,7 @@ pub(crate) struct AuditArgs {
     pub(crate) json: bool,
 }
 
-/// Show what a student loses against a teacher, how soft the teacher is, and where the gradient goes.
+/// Show a student's losses against a teacher, and where the gradient goes.
 ///
 /// T²·KL both ways and Jensen–Shannon, with labels the cross-entropy, the mixture and the parts of decoupled
 /// distillation, all means over the rows. Over temperatures: the teacher's entropy, effective classes exp(entropy) and

@@ -59,8 +59,8 @@ impl Stored {
     pub(super) fn half_ulp(self, x: f64) -> f64 {
         let (relative, least) = match self {
             Stored::F16 => (2f64.powi(-11), 2f64.powi(-25)),
-            Stored::Bf16 => (2f64.powi(-9), 2f64.powi(-134)),
-            Stored::F32 => (2f64.powi(-25) * 2.0, 2f64.powi(-150)),
+            Stored::Bf16 => (2f64.powi(-8), 2f64.powi(-134)),
+            Stored::F32 => (2f64.powi(-24), 2f64.powi(-150)),
         };
         (x.abs() * relative).max(least) * 1.001
     }
