@@ -38,7 +38,7 @@ pub(crate) enum TeacherVerb {
 #[command(after_help = "\
 Examples:
   softargmax teacher pack logits.npy -o teacher.sat --top-k 2
-  softargmax teacher pack logits.npy -o teacher.sat --top-k 2 --temperatures 1,1.5,2,3,4 --dtype f32 --json")]
+  softargmax teacher pack logits.npy -o teacher.sat --top-k 2 --dtype f32")]
 pub(crate) struct PackArgs {
     /// The .npy or .csv file of logits, a row each (`-`: standard input)
     #[arg(value_name = "LOGITS")]
@@ -153,7 +153,7 @@ pub(crate) struct AuditArgs {
 #[command(after_help = "\
 Examples:
   softargmax distill logits.npy teacher.npy -T 4
-  softargmax distill logits.npy teacher.npy --labels labels.npy -T 4 --alpha 0.1 --plot distill.svg
+  softargmax distill logits.npy teacher.npy --labels labels.npy -T 4 --plot distill.svg
   softargmax distill logits.npy teacher.sat --labels labels.npy -T 4 --json")]
 pub(crate) struct DistillArgs {
     /// The student's logits: .npy or .csv, a row each
