@@ -11,7 +11,7 @@ use crate::error::CliError;
 use crate::teacher::{InStep, Reader};
 
 pub(super) enum Teacher {
-    Logits(InStep),
+    Logits(Box<InStep>),
     Packed(Box<Reader>),
 }
 
@@ -40,7 +40,7 @@ impl Teacher {
         if Reader::is_one(path) {
             Ok(Teacher::Packed(Box::new(Reader::open(path)?)))
         } else {
-            InStep::open(path).map(Teacher::Logits)
+            InStep::open(path).map(|logits| Teacher::Logits(Box::new(logits)))
         }
     }
 

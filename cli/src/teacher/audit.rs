@@ -82,7 +82,7 @@ fn name<S: serde::Serializer>(convention: &Convention, s: S) -> Result<S::Ok, S:
 
 /// The teacher, of either kind.
 enum Teacher {
-    Logits(InStep, usize),
+    Logits(Box<InStep>, usize),
     Packed(Box<Reader>),
 }
 
@@ -98,7 +98,7 @@ impl Teacher {
                     "--top-k {k}: {name} has {classes} classes"
                 )));
             }
-            return Ok(Teacher::Logits(logits, k));
+            return Ok(Teacher::Logits(Box::new(logits), k));
         }
         let packed = Reader::open(&args.teacher)?;
         let (name, kept) = (packed.name(), packed.header.k);
