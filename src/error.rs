@@ -107,6 +107,11 @@ pub enum Error {
         /// The value asked for.
         got: f64,
     },
+    /// What a truncated teacher cannot give.
+    Truncated {
+        /// What was asked for.
+        what: &'static str,
+    },
     /// An axis that the array does not have.
     Axis {
         /// The axis asked for.
@@ -161,6 +166,9 @@ impl fmt::Display for Error {
             Error::Merge { what } => write!(f, "two scans differ in their {what}"),
             Error::Target { what, got } => {
                 write!(f, "no distribution has {what} {got}")
+            }
+            Error::Truncated { what } => {
+                write!(f, "{what} need every logit of the teacher, and this one is truncated")
             }
             Error::Axis { axis, ndim } => {
                 write!(f, "axis {axis} does not exist: the array has {ndim} axes")

@@ -34,6 +34,7 @@
 //! | reliability, risk–coverage, before and after | [`isotonic`], [`consistency_band`], [`risk_coverage`], [`paired_bootstrap`] |
 //! | gradients, in logits and in τ | [`softmax_vjp`], [`log_softmax_vjp`], [`log_sum_exp_vjp`] |
 //! | losses of logits, with gradients in both | [`cross_entropy`], [`distillation`], [`decoupled_distillation`] |
+//! | a teacher stored as its likeliest classes | [`TruncatedTeacher`], [`truncated_distillation`] |
 //! | temperature schedules | [`linear_temperature`], [`cosine_temperature`], [`exponential_temperature`], [`gumbel_softmax_temperature`] |
 //! | contrastive losses, with gradients in vectors and τ | [`info_nce`], [`moco`], [`clip`], [`nt_xent`], [`sup_con`], [`sig_lip`], [`MemoryBank`] |
 //! | normalised softmax: margins, floors, scales | [`normalised_softmax`], [`normalised_linear_softmax`], [`normface_lower_bound`], [`adacos_fixed_scale`] |
@@ -105,9 +106,10 @@ pub use loss::{
 };
 pub use loss::{
     CrossEntropyOptions, DecoupledLoss, DecoupledOptions, Deviation, DistillationOptions,
-    Divergence, Factor, HardLabels, Loss, LossMut, Reduction, cosine_temperature, cross_entropy,
-    cross_entropy_into, cyclic_temperature, decoupled_distillation, distillation,
-    exponential_temperature, gumbel_softmax_temperature, linear_temperature,
+    Divergence, Factor, HardLabels, Loss, LossMut, Reduction, TruncatedParts, TruncatedStatistics,
+    TruncatedTeacher, cosine_temperature, cross_entropy, cross_entropy_into, cyclic_temperature,
+    decoupled_distillation, distillation, exponential_temperature, gumbel_softmax_temperature,
+    linear_temperature, truncated_distillation,
 };
 pub use metrics::{
     Band, Bin, BinFree, Binning, BrierParts, CalibrationError, ClasswiseError, Differences,

@@ -7,6 +7,7 @@ mod fit;
 mod labelled;
 mod report;
 mod scan;
+mod teacher;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -18,6 +19,9 @@ pub(crate) use fit::{EvalArgs, FitArgs, ModelChoice, Rule};
 pub(crate) use labelled::{Content, LabelledArgs};
 pub(crate) use report::ReportArgs;
 pub(crate) use scan::{MergeArgs, ScanArgs};
+pub(crate) use teacher::{
+    AuditArgs, DistillArgs, PackArgs, TeacherArgs, TeacherDtype, TeacherVerb, VerifyArgs,
+};
 
 use crate::error::CliError;
 use crate::sweep::temperatures::TemperatureList;
@@ -62,6 +66,8 @@ pub(crate) enum Verb {
     Report(ReportArgs),
     Scan(ScanArgs),
     Merge(MergeArgs),
+    Distill(DistillArgs),
+    Teacher(TeacherArgs),
     Completions(CompletionsArgs),
     /// Print docs/cli.md.
     #[command(hide = true)]

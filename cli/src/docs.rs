@@ -37,6 +37,10 @@ pub(crate) fn help_markdown() -> Result<(), CliError> {
         if verb.get_name() != "help" {
             let _ = write!(page, "\n## {}\n", verb.get_name());
             section(&mut page, verb);
+            for part in verb.get_subcommands().filter(|part| part.get_name() != "help") {
+                let _ = write!(page, "\n### {} {}\n", verb.get_name(), part.get_name());
+                section(&mut page, part);
+            }
         }
     }
     print(page.as_bytes())

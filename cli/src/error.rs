@@ -48,6 +48,12 @@ impl CliError {
         self
     }
 
+    /// The same error of something that has a name.
+    pub(crate) fn within(mut self, name: &str) -> Self {
+        self.message = format!("{name}: {}", self.message);
+        self
+    }
+
     /// What is to be printed on standard error, if anything.
     pub(crate) fn report(&self) -> Option<String> {
         (self.kind != Kind::BrokenPipe).then(|| self.to_string())

@@ -7,6 +7,7 @@
 mod apply;
 mod args;
 mod calibration;
+mod distill;
 mod docs;
 mod error;
 mod eval;
@@ -20,6 +21,7 @@ mod report;
 mod scan;
 mod solve;
 mod sweep;
+mod teacher;
 
 use std::process::ExitCode;
 
@@ -45,6 +47,8 @@ fn run(verb: Verb) -> Result<ExitCode, CliError> {
         Verb::Report(args) => calibration::run(&args)?,
         Verb::Scan(args) => scan::run(&args)?,
         Verb::Merge(args) => return scan::merge::run(&args),
+        Verb::Distill(args) => distill::run(&args)?,
+        Verb::Teacher(args) => teacher::run(&args.verb)?,
         Verb::Completions(args) => docs::completions(args.shell)?,
         Verb::HelpMarkdown => docs::help_markdown()?,
     }

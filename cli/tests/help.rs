@@ -3,8 +3,21 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-const VERBS: [&str; 9] =
-    ["sweep", "apply", "solve", "fit", "eval", "report", "scan", "merge", "completions"];
+const VERBS: [&str; 11] = [
+    "sweep",
+    "apply",
+    "solve",
+    "fit",
+    "eval",
+    "report",
+    "scan",
+    "merge",
+    "distill",
+    "teacher",
+    "completions",
+];
+/// What has verbs of its own.
+const PARTS: [[&str; 2]; 3] = [["teacher", "pack"], ["teacher", "verify"], ["teacher", "audit"]];
 
 fn softargmax(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_softargmax")).args(args).output().expect("the program starts")
@@ -17,8 +30,8 @@ fn text(args: &[&str]) -> String {
 }
 
 /// The lines that the help of a verb, or of the whole program, gives as examples.
-fn examples(verb: Option<&str>) -> Vec<String> {
-    let help = text(&[verb.as_slice(), &["--help"]].concat());
+fn examples(verb: &[&str]) -> Vec<String> {
+    let help = text(&[verb, &["--help"]].concat());
     let (_, examples) = help.split_once("Examples:\n").expect("examples");
     examples.lines().take_while(|line| !line.is_empty()).map(|line| line.trim().into()).collect()
 }
@@ -40,7 +53,8 @@ fn every_example_runs() {
     let programs = Path::new(env!("CARGO_BIN_EXE_softargmax")).parent().expect("a folder");
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{path}", programs.display());
-    for verb in [None].into_iter().chain(VERBS.map(Some)) {
+    let verbs = VERBS.iter().map(std::slice::from_ref);
+    for verb in verbs.chain(PARTS.iter().map(|part| &part[..])).chain([&[][..]]) {
         let folder = tempfile::tempdir().expect("a folder");
         write_logits(folder.path());
         let examples = examples(verb);
@@ -56,7 +70,7 @@ fn every_example_runs() {
     }
 }
 
-/// The files that the examples speak of: twelve rows of three logits, their labels, a fit and two scans.
+/// The files that the examples speak of: twelve rows of three logits, their labels, a fit, two scans and a teacher.
 #[cfg(unix)]
 fn write_logits(folder: &Path) {
     let npy = |header: &str| {
@@ -81,6 +95,11 @@ fn write_logits(folder: &Path) {
     let fit = ["fit", "logits.npy", "--labels", "labels.npy", "--save", "fit.json"];
     let mut program = Command::new(env!("CARGO_BIN_EXE_softargmax"));
     let output = program.args(fit).current_dir(folder).output().expect("the program starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::copy(folder.join("logits.npy"), folder.join("teacher.npy")).expect("copied");
+    let pack = ["teacher", "pack", "teacher.npy", "-o", "teacher.sat", "--top-k", "2"];
+    let mut program = Command::new(env!("CARGO_BIN_EXE_softargmax"));
+    let output = program.args(pack).current_dir(folder).output().expect("the program starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for name in ["scan.json", "scan2.json"] {
         let scan = ["scan", "logits.npy", "--labels", "labels.npy", "-o", name];

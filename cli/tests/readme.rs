@@ -147,6 +147,7 @@ fn every_link_leads_somewhere() {
         "CONTRIBUTING.md",
         "docs/temperature.md",
         "docs/calibration.md",
+        "docs/teacher-format.md",
         "docs/numerics.md",
     ] {
         let text = read(page);

@@ -4,6 +4,7 @@
 //! ```text
 //! cargo +nightly fuzz run npy -- -max_total_time=60 -malloc_limit_mb=200
 //! cargo +nightly fuzz run csv -- -max_total_time=60 -malloc_limit_mb=200
+//! cargo +nightly fuzz run teacher -- -max_total_time=60 -malloc_limit_mb=200
 //! ```
 
 // Not all of them is used here.
@@ -13,6 +14,9 @@ mod error;
 #[allow(dead_code)]
 #[path = "../../cli/src/input/mod.rs"]
 mod input;
+mod teacher;
+
+pub use teacher::check as check_teacher;
 
 use std::io::{Cursor, Read};
 

@@ -219,9 +219,12 @@ pub(super) fn masks<T: Element>(
     if masked(student) == masked(teacher) {
         "the temperature is too small for its logits"
     } else {
-        "one of teacher and student masks a class that the other does not: the divergence is infinite"
+        MASKS_DIFFER
     }
 }
+
+pub(super) const MASKS_DIFFER: &str =
+    "one of teacher and student masks a class that the other does not: the divergence is infinite";
 
 pub(super) const OF_TEACHER: &str =
     "the teacher's logits hold a NaN, an entry of +inf, or nothing but -inf";
@@ -256,9 +259,8 @@ impl<T: Element> Kernel for EachRow<'_, T> {
         let EachRow { student, teacher, taus, weights, first, options, out, divisor } = self;
         let (classes, temperings) = (student.classes(), Temperings::<f64>::new(taus));
         let mut space = Space::default();
-        let mut hard = Distribution::default();
-        let (mut z, mut v, mut target) = (Vec::new(), Vec::new(), Vec::new());
-        let plain = Tempering::new(Temperature::ONE);
+        let mut hard = Hard::default();
+        let (mut z, mut v) = (Vec::new(), Vec::new());
         for (i, (of_student, of_teacher)) in student.iter().zip(teacher.iter()).enumerate() {
             if weights[i] == 0.0 {
                 continue;
@@ -274,19 +276,10 @@ impl<T: Element> Kernel for EachRow<'_, T> {
             for error in &mut space.errors {
                 *error *= options.soft_weight;
             }
-            if let Some(HardLabels { labels, weight }) = options.hard {
-                // A row that cannot be taken in is NaN already.
-                if let (Some(label), true) =
-                    (labels.of_row(first + i), hard.fill(simd, &z, &plain) && !loss.is_nan())
-                {
-                    target.clear();
-                    target.resize(classes, 0.0);
-                    target[label] = 1.0;
-                    let errors = &mut space.errors;
-                    let add = |k: usize, error: f64| errors[k] += weight * error;
-                    let (of_label, _) = cross_entropy::of_row(&hard, &target, add);
-                    loss += if weight > 0.0 { weight * of_label } else { 0.0 };
-                }
+            if let Some(part) = options.hard
+                && let Some(label) = part.labels.of_row(first + i)
+            {
+                loss += hard.add(simd, &z, (label, part.weight), loss, &mut space.errors);
             }
             if !loss.is_nan() {
                 let out = &mut out.logits[i * classes..(i + 1) * classes];
@@ -297,6 +290,37 @@ impl<T: Element> Kernel for EachRow<'_, T> {
             out.losses[i] = weights[i] * loss;
             out.tau[i] = options.soft_weight * slope * factor;
         }
+    }
+}
+
+/// The part of a row with its label; its buffers serve row after row.
+#[derive(Default)]
+pub(super) struct Hard {
+    student: Distribution,
+    target: Vec<f64>,
+}
+
+impl Hard {
+    /// What it adds to a row's `soft` loss; its gradient is added to the errors. A row that cannot be taken in is NaN
+    /// already, and stays as it is.
+    #[inline(always)]
+    pub(super) fn add<S: Simd>(
+        &mut self,
+        simd: S,
+        student: &[f64],
+        (label, weight): (usize, f64),
+        soft: f64,
+        errors: &mut [f64],
+    ) -> f64 {
+        if !self.student.fill(simd, student, &Tempering::new(Temperature::ONE)) || soft.is_nan() {
+            return 0.0;
+        }
+        self.target.clear();
+        self.target.resize(student.len(), 0.0);
+        self.target[label] = 1.0;
+        let add = |k: usize, error: f64| errors[k] += weight * error;
+        let (loss, _) = cross_entropy::of_row(&self.student, &self.target, add);
+        if weight > 0.0 { weight * loss } else { 0.0 }
     }
 }
 

@@ -111,6 +111,17 @@ impl Distribution {
         if self.gaps[i] == 0.0 { self.doubt } else { 1.0 - self.p[i] }
     }
 
+    /// ln of the mean of exp(−gap) over the entries that are not masked, of which there are `count`; accurate also where
+    /// all of them are near 1.
+    #[inline(always)]
+    pub(super) fn log_mean_weight(&self, count: f64) -> f64 {
+        if self.gaps.iter().any(|gap| *gap > 0.5 && *gap < f64::INFINITY) {
+            return self.log_normaliser - ln_sum(count, Double::ZERO).hi;
+        }
+        let lost = |gap: f64| if gap == f64::INFINITY { 0.0 } else { libm::expm1(-gap) };
+        libm::log1p(sums(self.gaps.len(), |i| [lost(self.gaps[i])])[0] / count)
+    }
+
     /// Whether a logit lies so far below the largest that its distance is not known.
     #[inline(always)]
     pub(super) fn is_beyond(&self) -> bool {
@@ -178,6 +189,19 @@ impl Inverse {
     #[inline(always)]
     pub(super) fn times(self, x: f64) -> f64 {
         x * self.first * self.last
+    }
+
+    /// (max − x)/τ, ∞ where x is masked; `None` where it is farther than can be known.
+    #[inline(always)]
+    pub(super) fn gap(self, max: f64, x: f64) -> Option<f64> {
+        if x == f64::NEG_INFINITY {
+            return Some(f64::INFINITY);
+        }
+        // Quarters where the difference would overflow.
+        let large = max.abs() >= power_of_two(1000);
+        let (down, up) = if large { (0.25, 4.0) } else { (1.0, 1.0) };
+        let far = self.times(max * down - x * down) * up;
+        (far < FARTHEST).then_some(far)
     }
 }
 

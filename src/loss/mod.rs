@@ -3,6 +3,7 @@
 //! ```text
 //! cross_entropy   −Σ_i q_i ln p_i                      p = softmax(x/τ)
 //! distillation    T²·D(softmax(teacher/T), softmax(student/T))
+//! truncated       the same from a teacher of which only the likeliest classes were kept
 //! schedule        τ as a function of the step
 //! ```
 //!
@@ -18,6 +19,9 @@ mod divergence;
 mod labelled;
 mod schedule;
 mod standardised;
+mod tail;
+mod teacher;
+mod truncated;
 
 mod contrastive;
 mod normface;
@@ -38,6 +42,8 @@ pub use schedule::{
     linear_temperature,
 };
 pub use standardised::Deviation;
+pub use teacher::{TruncatedParts, TruncatedStatistics, TruncatedTeacher};
+pub use truncated::truncated_distillation;
 
 pub use contrastive::{
     ContrastiveLoss, ContrastiveOptions, Denominator, LogScale, MemoryBank, NormalisedLoss, Queue,

@@ -9,6 +9,7 @@ mod distillation;
 mod schedule;
 #[path = "../support/mod.rs"]
 mod support;
+mod truncated;
 
 use softargmax::{Error, Loss, Rows, Temperature};
 use support::number::on_every_isa;
