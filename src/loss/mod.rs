@@ -39,6 +39,11 @@ pub use schedule::{
 pub use standardised::Deviation;
 
 pub use contrastive::{
+    ContrastCurve, CurvePoint, Nearest, alignment, curve_at_perplexity, curve_optimum,
+    sphere_floor, sphere_log_mean_exp, sphere_scale_for_floor, sphere_uniformity,
+    sphere_unrelated_level, tolerance, uniformity,
+};
+pub use contrastive::{
     ContrastiveLoss, ContrastiveOptions, Denominator, LogScale, Queue, SigLipLoss, Vectors,
     VectorsLoss, clip, info_nce, info_nce_in_batch, moco, momentum_update, nt_xent, sig_lip,
     sup_con,

@@ -1,12 +1,14 @@
 //! Contrastive and normalised losses: golden values, gradients against finite differences, identities, memory, bad
 //! input.
 
+mod curve;
 mod golden;
 mod gradients;
 mod identities;
 mod margins;
 mod memory;
 mod refusals;
+mod sphere;
 #[path = "../support/mod.rs"]
 mod support;
 
