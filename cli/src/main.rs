@@ -7,6 +7,7 @@
 mod apply;
 mod args;
 mod calibration;
+mod contrast;
 mod docs;
 mod error;
 mod eval;
@@ -45,6 +46,7 @@ fn run(verb: Verb) -> Result<ExitCode, CliError> {
         Verb::Report(args) => calibration::run(&args)?,
         Verb::Scan(args) => scan::run(&args)?,
         Verb::Merge(args) => return scan::merge::run(&args),
+        Verb::Contrast(args) => contrast::run(&args)?,
         Verb::Completions(args) => docs::completions(args.shell)?,
         Verb::HelpMarkdown => docs::help_markdown()?,
     }

@@ -3,8 +3,18 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-const VERBS: [&str; 9] =
-    ["sweep", "apply", "solve", "fit", "eval", "report", "scan", "merge", "completions"];
+const VERBS: [&str; 10] = [
+    "sweep",
+    "apply",
+    "solve",
+    "fit",
+    "eval",
+    "report",
+    "scan",
+    "merge",
+    "contrast",
+    "completions",
+];
 
 fn softargmax(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_softargmax")).args(args).output().expect("the program starts")
