@@ -4,7 +4,7 @@
 //! The curves leave the picture at low temperatures, where every loss grows as 1/τ. A temperature has a letter above the
 //! plot, and a line below it says which one it is.
 
-use svg::node::element::{Circle, Group};
+use svg::node::element::{Circle, Group, Path};
 
 use super::super::calibration::curves::{BOTTOM, Frame, inside, round_values, short, temperatures};
 use super::super::calibration::picture::{LEFT, Picture, RIGHT, TOP};
@@ -44,14 +44,14 @@ const LINES: [Line; 4] = [
     },
     Line {
         name: "floor, even sphere",
-        class: "ink",
+        class: "edge",
         dashes: "3 3",
         width: 1.6,
         of: |level| level.sphere,
     },
     Line {
         name: "floor, simplex",
-        class: "ink",
+        class: "edge",
         dashes: "1 3",
         width: 1.6,
         of: |level| level.simplex,
@@ -93,11 +93,9 @@ pub(super) fn draw(contrast: &Contrast) -> Option<Picture> {
     })
 }
 
-fn styled(path: svg::node::element::Path, line: &Line) -> Group {
-    let path = path.set("stroke-width", line.width);
-    let path =
-        if line.dashes.is_empty() { path } else { path.set("stroke-dasharray", line.dashes) };
-    Group::new().set("class", line.class).add(path)
+fn styled(path: Path, line: &Line) -> Path {
+    let path = path.set("class", line.class).set("stroke-width", line.width);
+    if line.dashes.is_empty() { path } else { path.set("stroke-dasharray", line.dashes) }
 }
 
 fn scales(frame: &Frame) -> Group {
