@@ -100,5 +100,5 @@ impl Rule {
 
 /// Said wherever a temperature is suggested.
 pub(crate) const WARNING: &str = "Suggested temperatures are heuristics: each is what its rule gives for these \
-    vectors, which were trained at a temperature of their own. None says at which one a model learns best; only \
-    training, and what the vectors are for, can.";
+    vectors as they are. None says at which temperature a model learns best; only training, and what the vectors are \
+    for, can.";
