@@ -52,6 +52,8 @@ fn close(got: f64, want: f64, tolerance: f64) {
     assert!((got - want).abs() <= tolerance * want.abs().max(1e-300), "{got:e}, not {want:e}");
 }
 
+type Rows = Vec<[f64; 3]>;
+
 /// Unit vectors of three dimensions that are in no order, as rows.
 fn vectors(seed: usize, count: usize) -> Vec<[f64; 3]> {
     let number = |i: usize| ((seed + i) * 7919 % 1009) as f64 / 500.0 - 1.01;
@@ -72,7 +74,7 @@ fn csv(vectors: &[[f64; 3]]) -> String {
 }
 
 /// Forty pairs that are near, thirty negatives, and classes of both.
-fn small() -> (Folder, Vec<[f64; 3]>, Vec<[f64; 3]>, Vec<[f64; 3]>) {
+fn small() -> (Folder, Rows, Rows, Rows) {
     let queries = vectors(1, 40);
     let near = |(q, n): (&[f64; 3], &[f64; 3])| {
         let row = [q[0] + 0.4 * n[0], q[1] + 0.4 * n[1], q[2] + 0.4 * n[2]];
@@ -191,7 +193,7 @@ fn the_figures_of_given_negatives_are_those_of_their_formulas() {
     };
     assert_is(&document, means(&(0..40).map(row).collect::<Vec<_>>()));
     // Without labels of the negatives nothing is said of them.
-    let args = [&args[0], &labels[..2], args[2]];
+    let args = [args[0], &labels[..2], args[2]];
     assert!(json(&folder, &args.concat())["same_label_share"].is_null());
 }
 
