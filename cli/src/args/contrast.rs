@@ -7,7 +7,7 @@ use softargmax::Temperature;
 
 use crate::sweep::temperatures::TemperatureList;
 
-/// Say what a contrastive loss can reach at a temperature, which negatives it looks at, and which to try.
+/// Say what a contrastive loss can reach at a temperature, and which to try.
 ///
 /// Takes the vectors of queries and of their keys, row by row, as a model gave them. The loss (InfoNCE) of a
 /// query is −ln of the probability exp(q·k/τ)/Σ exp(q·k/τ) of its own key: among the other keys, or with
@@ -21,7 +21,7 @@ use crate::sweep::temperatures::TemperatureList;
 #[command(after_help = "\
 Examples:
   softargmax contrast queries.npy keys.npy -t 0.07
-  softargmax contrast queries.npy keys.npy --labels labels.csv -t 0.07 -o contrast.html --plot curve.svg
+  softargmax contrast queries.npy keys.npy --labels labels.csv -t 0.07 -o contrast.html
   softargmax contrast queries.csv keys.csv --negatives queue.csv --normalise -t 0.2 --json")]
 pub(crate) struct ContrastArgs {
     /// The queries: .npy or .csv, a vector a row (`-`: standard input)

@@ -140,14 +140,12 @@ fn temperatures(args: &ContrastArgs) -> Result<Vec<Temperature>, CliError> {
     let has_range = args.temperatures.has_range();
     let steps = args.steps.or(has_range.then_some(STEPS));
     let temperatures = args.temperatures.expand(steps)?;
-    match temperatures.iter().chain([&args.temperature]).find(|tau| tau.tau() < 1e-300) {
-        Some(tau) => {
-            return Err(CliError::refused(format!(
-                "at temperature {tau} the loss of a query is 0 or inf, and nothing between"
-            ))
-            .hint("take one above 0: 0.01 is low; accuracy@1 is what is left at 0"));
-        }
-        None => {}
+    if let Some(tau) = temperatures.iter().chain([&args.temperature]).find(|tau| tau.tau() < 1e-300)
+    {
+        return Err(CliError::refused(format!(
+            "at temperature {tau} the loss of a query is 0 or inf, and nothing between"
+        ))
+        .hint("take one above 0: 0.01 is low; accuracy@1 is what is left at 0"));
     }
     let finite = || temperatures.iter().map(|tau| tau.tau()).filter(|tau| tau.is_finite());
     if args.plot.is_some() && finite().all(|tau| Some(tau) == finite().next()) {

@@ -90,9 +90,9 @@ pub struct CurvePoint {
     pub tau: Temperature,
     /// In nats.
     pub loss: f64,
-    /// dL/d(1/τ) = E_p[s] − s₊: negative where a lower temperature gives a lower loss.
+    /// `dL/d(1/τ) = E_p[s] − s₊`: negative where a lower temperature gives a lower loss.
     pub slope: f64,
-    /// d²L/d(1/τ)² = Var_p(s), from 0 up: the loss is convex in 1/τ.
+    /// `d²L/d(1/τ)² = Var_p(s)`, from 0 up: the loss is convex in 1/τ.
     pub curvature: f64,
     /// The entropy of r, in nats.
     pub entropy: f64,

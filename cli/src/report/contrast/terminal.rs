@@ -76,10 +76,10 @@ fn chart(contrast: &Contrast, characters: &Characters) -> Vec<String> {
         for column in 0..COLUMNS {
             let x = from + (to - from) * column as f64 / (COLUMNS - 1) as f64;
             let share = between(&levels, x, of) / high;
-            if share <= 1.0 {
-                let line = ((1.0 - share) * (LINES - 1) as f64).round() as usize;
-                grid[line.min(LINES - 1)][column] = character;
-            }
+            let line = ((1.0 - share) * (LINES - 1) as f64).round() as usize;
+            // Above the top there is no line.
+            let row = grid.get_mut(line).filter(|_| share <= 1.0);
+            row.into_iter().for_each(|row| row[column] = character);
         }
     };
     // What is drawn last is on top.
