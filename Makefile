@@ -32,6 +32,7 @@ docs: ## write docs/cli.md, the picture, the documents' console output and docs/
 	$(PROGRAM) help-markdown > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
 	$(PROGRAM) sweep 1 5 7 10 --temperatures 0.1,1,10,100,10000 --plot docs/sweep.svg
+	$(PROGRAM) contrast examples/digits/queries.npy examples/digits/keys.npy -t 0.07 --plot docs/contrast.svg > /dev/null
 	mkdir -p docs/digits
 	$(PROGRAM) report examples/digits/logits.npy --labels examples/digits/labels.npy --svg docs/digits > /dev/null
 	SOFTARGMAX_UPDATE=1 $(CARGO) test --quiet --package softargmax-cli --test readme every_block
@@ -69,9 +70,10 @@ fixtures: .venv ## work out fixtures/cases.json anew with mpmath
 	.venv/bin/pip install --quiet --requirement fixtures/requirements.txt
 	.venv/bin/python fixtures/generate.py
 
-digits: .venv ## train the network of examples/digits anew
+digits: .venv ## train the network of examples/digits anew, and embed its images
 	.venv/bin/pip install --quiet --requirement examples/digits/requirements.txt
 	.venv/bin/python examples/digits/train.py
+	.venv/bin/python examples/digits/views.py
 
 fuzz: ## a minute of each fuzz target (needs a nightly toolchain and cargo-fuzz)
 	for target in npy csv scan teacher; do \

@@ -37,6 +37,7 @@
 //! | a teacher stored as its likeliest classes | [`TruncatedTeacher`], [`truncated_distillation`] |
 //! | temperature schedules | [`linear_temperature`], [`cosine_temperature`], [`exponential_temperature`], [`gumbel_softmax_temperature`] |
 //! | contrastive losses, with gradients in vectors and τ | [`info_nce`], [`moco`], [`clip`], [`nt_xent`], [`sup_con`], [`sig_lip`], [`MemoryBank`] |
+//! | which temperature a contrastive loss wants | [`ContrastCurve`], [`curve_optimum`], [`sphere_floor`], [`uniformity`], [`tolerance`] |
 //! | normalised softmax: margins, floors, scales | [`normalised_softmax`], [`normalised_linear_softmax`], [`normface_lower_bound`], [`adacos_fixed_scale`] |
 //! | any axis of an array (feature `ndarray`) | `softmax_axis` and its kin |
 //!
@@ -96,6 +97,11 @@ pub use fit::{
 pub use gradient::{
     Gradient, GradientMut, log_softmax_vjp, log_softmax_vjp_into, log_sum_exp_vjp,
     log_sum_exp_vjp_into, softmax_vjp, softmax_vjp_into,
+};
+pub use loss::{
+    ContrastCurve, CurvePoint, Nearest, alignment, curve_at_perplexity, curve_optimum,
+    sphere_floor, sphere_log_mean_exp, sphere_scale_for_floor, sphere_uniformity,
+    sphere_unrelated_level, tolerance, uniformity,
 };
 pub use loss::{
     ContrastiveLoss, ContrastiveOptions, Denominator, LogScale, Margin, MemoryBank, NormalisedLoss,

@@ -3,6 +3,7 @@
 //! `--help`, the shell completions and `docs/cli.md` are all made from the records in this file, so
 //! they cannot disagree.
 
+mod contrast;
 mod fit;
 mod labelled;
 mod report;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use softargmax::{Target, Temperature};
 
+pub(crate) use contrast::ContrastArgs;
 pub(crate) use fit::{EvalArgs, FitArgs, ModelChoice, Rule};
 pub(crate) use labelled::{Content, LabelledArgs};
 pub(crate) use report::ReportArgs;
@@ -68,6 +70,7 @@ pub(crate) enum Verb {
     Merge(MergeArgs),
     Distill(DistillArgs),
     Teacher(TeacherArgs),
+    Contrast(ContrastArgs),
     Completions(CompletionsArgs),
     /// Print docs/cli.md.
     #[command(hide = true)]

@@ -7,6 +7,7 @@
 mod apply;
 mod args;
 mod calibration;
+mod contrast;
 mod distill;
 mod docs;
 mod error;
@@ -49,6 +50,7 @@ fn run(verb: Verb) -> Result<ExitCode, CliError> {
         Verb::Merge(args) => return scan::merge::run(&args),
         Verb::Distill(args) => distill::run(&args)?,
         Verb::Teacher(args) => teacher::run(&args.verb)?,
+        Verb::Contrast(args) => contrast::run(&args)?,
         Verb::Completions(args) => docs::completions(args.shell)?,
         Verb::HelpMarkdown => docs::help_markdown()?,
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-const VERBS: [&str; 11] = [
+const VERBS: [&str; 12] = [
     "sweep",
     "apply",
     "solve",
@@ -14,6 +14,7 @@ const VERBS: [&str; 11] = [
     "merge",
     "distill",
     "teacher",
+    "contrast",
     "completions",
 ];
 /// What has verbs of its own.
@@ -70,7 +71,8 @@ fn every_example_runs() {
     }
 }
 
-/// The files that the examples speak of: twelve rows of three logits, their labels, a fit, two scans and a teacher.
+/// The files that the examples speak of: twelve rows of three logits, their labels, a fit, two scans and a teacher; twelve
+/// pairs of vectors and some negatives.
 #[cfg(unix)]
 fn write_logits(folder: &Path) {
     let npy = |header: &str| {
@@ -92,6 +94,16 @@ fn write_logits(folder: &Path) {
     let mut classes = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (12,), }");
     classes.extend(labels.bytes().filter(u8::is_ascii_digit).map(|digit| digit - b'0'));
     std::fs::write(folder.join("labels.npy"), classes).expect("a file");
+    let mut vectors = npy("{'descr': '<f4', 'fortran_order': False, 'shape': (12, 2), }");
+    vectors.extend(
+        [1.0f32, 0.0, 0.6, 0.8, 0.0, -1.0].repeat(4).into_iter().flat_map(f32::to_le_bytes),
+    );
+    for name in ["queries.npy", "keys.npy"] {
+        std::fs::write(folder.join(name), &vectors).expect("a file");
+    }
+    for name in ["queries.csv", "keys.csv", "queue.csv"] {
+        std::fs::write(folder.join(name), "3,4\n1,0\n0,-2\n5,12\n".repeat(3)).expect("a file");
+    }
     let fit = ["fit", "logits.npy", "--labels", "labels.npy", "--save", "fit.json"];
     let mut program = Command::new(env!("CARGO_BIN_EXE_softargmax"));
     let output = program.args(fit).current_dir(folder).output().expect("the program starts");

@@ -28,7 +28,7 @@ fn folder() -> TempDir {
     let digits = folder.path().join("examples/digits");
     fs::create_dir_all(&digits).expect("a folder");
     fs::create_dir(folder.path().join("docs")).expect("a folder");
-    for file in ["logits.npy", "labels.npy"] {
+    for file in ["logits.npy", "labels.npy", "queries.npy", "keys.npy"] {
         let from = repository().join("examples/digits").join(file);
         fs::copy(from, digits.join(file)).expect("copied");
     }
@@ -120,6 +120,17 @@ fn the_picture_is_of_this_program() {
     );
     let now = fs::read_to_string(folder.path().join("docs/sweep.svg")).expect("a picture");
     assert!(read("docs/sweep.svg") == now, "docs/sweep.svg is stale: make docs");
+}
+
+#[test]
+fn the_contrastive_picture_is_of_this_program() {
+    let folder = folder();
+    run(
+        "softargmax contrast examples/digits/queries.npy examples/digits/keys.npy -t 0.07 --plot docs/contrast.svg",
+        folder.path(),
+    );
+    let now = fs::read_to_string(folder.path().join("docs/contrast.svg")).expect("a picture");
+    assert!(read("docs/contrast.svg") == now, "docs/contrast.svg is stale: make docs");
 }
 
 #[test]

@@ -46,6 +46,11 @@ pub use teacher::{TruncatedParts, TruncatedStatistics, TruncatedTeacher};
 pub use truncated::truncated_distillation;
 
 pub use contrastive::{
+    ContrastCurve, CurvePoint, Nearest, alignment, curve_at_perplexity, curve_optimum,
+    sphere_floor, sphere_log_mean_exp, sphere_scale_for_floor, sphere_uniformity,
+    sphere_unrelated_level, tolerance, uniformity,
+};
+pub use contrastive::{
     ContrastiveLoss, ContrastiveOptions, Denominator, LogScale, MemoryBank, NormalisedLoss, Queue,
     SigLipLoss, Vectors, VectorsLoss, clip, info_nce, info_nce_in_batch, moco, momentum_update,
     normalised_linear_softmax, nt_xent, sig_lip, sup_con,

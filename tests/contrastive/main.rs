@@ -3,12 +3,14 @@
 
 mod bank;
 mod classes;
+mod curve;
 mod golden;
 mod gradients;
 mod identities;
 mod margins;
 mod memory;
 mod refusals;
+mod sphere;
 #[path = "../support/mod.rs"]
 mod support;
 

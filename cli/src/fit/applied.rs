@@ -35,7 +35,7 @@ impl Applied {
                 Model::Groups(model) => &model.names,
                 Model::Plain(_) => &[],
             };
-            Groups::read(file, rows, known, &beside).map(|groups| (file, groups))
+            Groups::read(file, "groups", rows, known, &beside).map(|groups| (file, groups))
         });
         let groups = groups.transpose()?;
         let model = saved.model.for_rows(path, groups.as_ref().map(|(_, groups)| groups))?;

@@ -14,20 +14,21 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Reads a group for every one of `rows` rows: any text or whole number. As a group may have any
+    /// Reads a group (a label, whichever `what` says) for every one of `rows` rows: any text or whole number. As a group may have any
     /// name, the first line is taken for a header where there is one line too many; where the number of
     /// rows is not known, if it is none of the `known` names.
     pub(crate) fn read(
         path: &Path,
+        what: &str,
         rows: Option<usize>,
         known: &[String],
         beside: &Beside,
     ) -> Result<Self, InputError> {
-        let column = Column::open(path, "groups", beside)?;
+        let column = Column::open(path, what, beside)?;
         let refused = |error: InputError| error.within(&path.display().to_string());
         if column.width() > 1 {
             let width = column.width();
-            return Err(refused(InputError::new(format!("{width} columns: groups have one"))));
+            return Err(refused(InputError::new(format!("{width} columns: {what} have one"))));
         }
         let is_text = column.first_line().is_some();
         let mut cells: Vec<usize> = Vec::new();
@@ -36,10 +37,14 @@ impl Groups {
         column.read(false, |cell| {
             let text = match cell {
                 Cell::Number(number) if number.fract() != 0.0 => {
-                    return Err(InputError::new(format!("group {number} is no whole number")));
+                    return Err(InputError::new(format!(
+                        "{number} is no whole number, as {what} are"
+                    )));
                 }
                 Cell::Number(number) => number.to_string(),
-                Cell::Text("") => return Err(InputError::new("no group")),
+                Cell::Text("") => {
+                    return Err(InputError::new(format!("nothing, where {what} are expected")));
+                }
                 Cell::Text(text) => text.to_owned(),
             };
             let index = *indices.entry(text).or_insert_with_key(|text| {

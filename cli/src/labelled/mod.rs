@@ -92,7 +92,7 @@ impl Labelled {
             Labels::Shares(shares) => shares.len() / classes,
         };
         let of_groups = groups;
-        let groups = groups.map(|path| Groups::read(path, Some(rows), &[], &beside));
+        let groups = groups.map(|path| Groups::read(path, "groups", Some(rows), &[], &beside));
         let groups = groups.transpose()?;
 
         let is_narrow = matches!(source.dtype(), Dtype::F16 | Dtype::F32);

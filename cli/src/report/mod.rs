@@ -4,6 +4,7 @@ mod axis;
 mod bars;
 pub(crate) mod calibration;
 pub(crate) mod chart;
+pub(crate) mod contrast;
 pub(crate) mod distill;
 pub(crate) mod eval;
 pub(crate) mod fit;

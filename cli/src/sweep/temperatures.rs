@@ -51,10 +51,14 @@ impl Item {
 }
 
 impl TemperatureList {
+    /// Whether `--steps` has something to be about.
+    pub(crate) fn has_range(&self) -> bool {
+        self.0.iter().any(|item| matches!(item, Item::Range { .. }))
+    }
+
     /// Every temperature, in the order typed.
     pub(crate) fn expand(&self, steps: Option<u32>) -> Result<Vec<Temperature>, CliError> {
-        let is_range = |item: &Item| matches!(item, Item::Range { .. });
-        if steps.is_some() && !self.0.iter().any(is_range) {
+        if steps.is_some() && !self.has_range() {
             return Err(CliError::refused("--steps is given, but --temperatures has no range")
                 .hint("a range is written 0.01..100"));
         }

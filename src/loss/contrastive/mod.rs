@@ -27,20 +27,31 @@
 mod bank;
 mod both;
 mod classes;
+mod curve;
+mod geometry;
 mod info_nce;
 mod pairs;
 mod queue;
+mod search;
 mod sig_lip;
+mod sphere;
 mod sweep;
 mod symmetric;
 mod vectors;
 
 pub use bank::MemoryBank;
 pub use classes::{NormalisedLoss, normalised_linear_softmax};
+pub use curve::{ContrastCurve, CurvePoint, Nearest};
+pub use geometry::{alignment, tolerance, uniformity};
 pub use info_nce::{info_nce, info_nce_in_batch, moco};
 pub use pairs::{VectorsLoss, nt_xent, sup_con};
 pub use queue::{Queue, momentum_update};
+pub use search::{curve_at_perplexity, curve_optimum};
 pub use sig_lip::{SigLipLoss, sig_lip};
+pub use sphere::{
+    sphere_floor, sphere_log_mean_exp, sphere_scale_for_floor, sphere_uniformity,
+    sphere_unrelated_level,
+};
 pub use symmetric::{LogScale, clip};
 pub use vectors::Vectors;
 

@@ -11,7 +11,7 @@ use super::super::text::{loss, percent, significant, tau};
 use super::picture::{LEFT, Picture, RIGHT, TOP};
 use crate::calibration::view::{Calibration, Moment, Point};
 
-const BOTTOM: f64 = TOP + 190.0;
+pub(in crate::report) const BOTTOM: f64 = TOP + 190.0;
 const HEIGHT: f64 = BOTTOM + 40.0;
 /// Labels above the curve have a line each.
 const LINE_HEIGHT: f64 = 17.0;
@@ -48,22 +48,22 @@ struct Quantity {
 }
 
 /// Where values are.
-struct Frame {
-    first: f64,
-    last: f64,
-    low: f64,
-    high: f64,
+pub(in crate::report) struct Frame {
+    pub(in crate::report) first: f64,
+    pub(in crate::report) last: f64,
+    pub(in crate::report) low: f64,
+    pub(in crate::report) high: f64,
     /// Whether the curve is lower at its end than at its beginning.
-    falls: bool,
+    pub(in crate::report) falls: bool,
 }
 
 impl Frame {
-    fn x(&self, tau: f64) -> f64 {
+    pub(in crate::report) fn x(&self, tau: f64) -> f64 {
         let share = (tau / self.first).log10() / (self.last / self.first).log10();
         LEFT + share * (RIGHT - LEFT)
     }
 
-    fn y(&self, value: f64) -> f64 {
+    pub(in crate::report) fn y(&self, value: f64) -> f64 {
         BOTTOM - (value - self.low) / (self.high - self.low) * (BOTTOM - TOP)
     }
 }
@@ -332,7 +332,10 @@ fn noise(frame: &Frame, profile: &[Point], floor: fn(&Point) -> f64) -> Group {
 }
 
 /// The parts of a line that lie below the top, cut where they cross it.
-fn inside(frame: &Frame, points: impl Iterator<Item = (f64, f64)>) -> Vec<Vec<(f64, f64)>> {
+pub(in crate::report) fn inside(
+    frame: &Frame,
+    points: impl Iterator<Item = (f64, f64)>,
+) -> Vec<Vec<(f64, f64)>> {
     let (mut parts, mut last): (Vec<Vec<_>>, Option<(f64, f64)>) = (vec![Vec::new()], None);
     for (tau, value) in points {
         let point = (frame.x(tau), frame.y(value));
@@ -358,7 +361,7 @@ fn inside(frame: &Frame, points: impl Iterator<Item = (f64, f64)>) -> Vec<Vec<(f
 }
 
 /// Three to six round values of an axis.
-pub(super) fn round_values(low: f64, high: f64) -> Vec<f64> {
+pub(in crate::report) fn round_values(low: f64, high: f64) -> Vec<f64> {
     let rough = (high - low) / 4.0;
     let power = 10f64.powf(rough.log10().floor());
     let step =
@@ -372,14 +375,14 @@ pub(super) fn round_values(low: f64, high: f64) -> Vec<f64> {
 }
 
 /// A round value without the digits that its arithmetic left.
-fn short(value: f64) -> String {
+pub(in crate::report) fn short(value: f64) -> String {
     let rounded: f64 = format!("{value:.6e}").parse().unwrap_or(value);
     format!("{}", rounded + 0.0)
 }
 
 /// Temperatures to write on a log axis: 1, 2 and 5 times powers of ten, or powers alone where those
 /// would be too many.
-fn temperatures(first: f64, last: f64) -> Vec<(f64, String)> {
+pub(in crate::report) fn temperatures(first: f64, last: f64) -> Vec<(f64, String)> {
     let decades = (last / first).log10();
     let digits: &[f64] = if decades < 2.4 { &[1.0, 2.0, 5.0] } else { &[1.0] };
     let stride = (decades / 8.0).ceil().max(1.0) as i32;

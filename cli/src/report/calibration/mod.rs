@@ -9,13 +9,13 @@
 //! Pictures are 360 units wide, about what a phone has, so that the same letters can be read there
 //! and in a column of a desktop's page.
 
-mod curves;
-mod page;
-mod picture;
+pub(super) mod curves;
+pub(super) mod page;
+pub(super) mod picture;
 mod reliability;
 mod risk;
 mod table;
-mod terminal;
+pub(super) mod terminal;
 mod words;
 
 use crate::calibration::view::Calibration;

@@ -9,7 +9,7 @@ use super::words::{Words, words};
 use super::{curves, reliability, risk};
 use crate::calibration::view::Calibration;
 
-const STYLE: &str = include_str!("page.css");
+pub(in crate::report) const STYLE: &str = include_str!("page.css");
 
 /// The whole page.
 pub(crate) fn page(calibration: &Calibration) -> String {
@@ -260,7 +260,7 @@ fn picture(out: &mut String, picture: &Picture) -> fmt::Result {
 }
 
 /// A sentence whose short formulas and units are not broken between lines.
-fn unbroken(sentence: &str) -> String {
+pub(in crate::report) fn unbroken(sentence: &str) -> String {
     let pieces = [" = ", " %", "noise ", "± "];
     pieces
         .iter()
@@ -272,7 +272,7 @@ fn unbroken(sentence: &str) -> String {
 }
 
 /// Text as it stands in XML, also within quotes.
-struct Escaped<'a>(&'a str);
+pub(in crate::report) struct Escaped<'a>(pub(in crate::report) &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

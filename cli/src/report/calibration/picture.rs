@@ -5,33 +5,33 @@ use svg::node::element::{Description, Group, Rectangle, SVG, Style, Title};
 use super::super::pen::{quiet, text};
 
 /// Colours and letters of all pictures, on light pages and on dark ones.
-pub(super) const INK: &str = include_str!("ink.css");
+pub(in crate::report) const INK: &str = include_str!("ink.css");
 
 /// How wide a picture is, in its own units.
 const WIDTH: f64 = 360.0;
 /// Around one that stands alone.
 const MARGIN: f64 = 14.0;
 /// Where the drawing begins and ends.
-pub(super) const LEFT: f64 = 42.0;
-pub(super) const RIGHT: f64 = 352.0;
-pub(super) const TOP: f64 = 68.0;
+pub(in crate::report) const LEFT: f64 = 42.0;
+pub(in crate::report) const RIGHT: f64 = 352.0;
+pub(in crate::report) const TOP: f64 = 68.0;
 const FONT_SIZE: f64 = 12.0;
 
 pub(crate) struct Picture {
     /// What its file is called, less the `.svg`.
     pub(crate) name: String,
-    pub(super) height: f64,
-    pub(super) title: String,
+    pub(in crate::report) height: f64,
+    pub(in crate::report) title: String,
     /// The line below the title.
-    pub(super) subtitle: String,
+    pub(in crate::report) subtitle: String,
     /// What it shows, told to those who cannot see it.
-    pub(super) told: String,
-    pub(super) drawing: Group,
+    pub(in crate::report) told: String,
+    pub(in crate::report) drawing: Group,
 }
 
 impl Picture {
     /// As a part of a page that has [`INK`].
-    pub(super) fn svg(&self) -> SVG {
+    pub(in crate::report) fn svg(&self) -> SVG {
         self.within(0.0, Group::new())
     }
 

@@ -182,7 +182,7 @@ fn table(calibration: &Calibration) -> Result<(), CliError> {
 }
 
 /// Broken into lines of at most so many characters.
-fn filled(text: &str, width: usize) -> String {
+pub(in crate::report) fn filled(text: &str, width: usize) -> String {
     let (mut filled, mut column) = (String::new(), 0);
     for word in text.split(' ') {
         let length = word.chars().count();
