@@ -58,11 +58,6 @@ impl<R: Real> Tempering<R> {
 }
 
 impl<R> Base2<R> {
-    /// log2(e)/τ · 2^-q.
-    pub(crate) fn c(&self) -> Double {
-        self.c
-    }
-
     /// q: rows are staged as x · 2^q at this temperature.
     pub(crate) fn exponent(&self) -> i32 {
         self.exponent
