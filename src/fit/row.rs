@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! d_i = x_i − m,  w_i = exp(β d_i)                     m = max x, β = 1/τ
-//! S_n = Σ w_i (β d_i)^n,  n = 0 … 3                    one sweep, in lanes
+//! S_n = Σ w_i (β d_i)^n,  n = 0 … 3                    two sweeps over what is in the cache, in lanes
 //! loss    = ln S_0 + β (m − x_y)                       −ln p_y
 //! slope   = S_1/S_0 + β (m − x_y)                      β · d loss/dβ
 //! v, k3   = variance and third cumulant of β d under p β² d², β³ d³
@@ -80,7 +80,7 @@ pub(super) type Moments<T> = [T; 4];
 
 /// The first sweep over some numbers: z and its weight, apart from the sums, a register at a time. The chain of
 /// operations from a number to its third moment is longer than what a processor looks ahead, so it is cut: here in
-/// two, the beginning of one weight beside the end of the one before, and before the sums. Twice as fast.
+/// two, the beginning of one weight beside the end of the one before, and before the sums.
 struct Weigh<'a, R, const W: usize> {
     numbers: &'a [[R; W]],
     max: &'a [R; W],
