@@ -1,6 +1,9 @@
 //! The number types of a row, and what the kernels ask of the two they compute in.
 
+use std::array::from_fn;
+
 use crate::double::two_sum;
+use crate::simd::Simd;
 
 /// A type of logits: f32, f64, and with the feature `half` f16 and bf16.
 ///
@@ -88,6 +91,9 @@ pub trait Real:
     );
     /// The sum of two totals and their corrections.
     fn join(a: (f64, f64), b: (f64, f64)) -> (f64, f64);
+    /// Eight rows to eight columns.
+    #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+    fn transpose<S: Simd>(simd: S, rows: [&[Self; 8]; 8]) -> [[Self; 8]; 8];
 }
 
 /// 2^r = 1 + r (c_0 + r (c_1 + …)) on |r| ≤ 0.504, relative error 2^-27.98.
@@ -118,7 +124,8 @@ const EXP2_F64: [f64; 11] = [
 
 macro_rules! real {
     ($real:ty, bits: $bits:ty, round: $round:expr, shift: $shift:expr, bias: $bias:expr, depth: $depth:expr,
-     reach: $reach:expr, holds: $holds:expr, exp2: $exp2:expr, compensated: $compensated:expr) => {
+     reach: $reach:expr, holds: $holds:expr, exp2: $exp2:expr, compensated: $compensated:expr,
+     transpose: $transpose:expr) => {
         impl Real for $real {
             type Bits = $bits;
             const NO_BITS: $bits = 0;
@@ -187,6 +194,11 @@ macro_rules! real {
                     (a.0 + b.0, 0.0)
                 }
             }
+            #[inline(always)]
+            #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+            fn transpose<S: Simd>(simd: S, rows: [&[Self; 8]; 8]) -> [[Self; 8]; 8] {
+                $transpose(simd, rows)
+            }
         }
 
         impl private::Element for $real {
@@ -221,9 +233,11 @@ macro_rules! real {
 }
 
 real!(f32, bits: u32, round: 12582912.0, shift: 23, bias: 64, depth: 187.0, reach: 75,
-    holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false);
+    holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false, transpose: S::transpose);
 real!(f64, bits: u64, round: 6755399441055744.0, shift: 52, bias: 512, depth: 1531.0, reach: 900,
-    holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true);
+holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true, transpose: |_, rows: [&[f64; 8]; 8]| {
+    from_fn(|column| rows.map(|row| row[column]))
+});
 
 #[cfg(feature = "half")]
 use ::half::slice::HalfFloatSliceExt;

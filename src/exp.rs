@@ -42,16 +42,14 @@ fn exp2<R: Real>(r: R) -> R {
 #[inline(always)]
 fn exp2_in_two<R: Real>(r: R) -> R {
     let square = r * r;
-    // 1 + r c_0 + r² c_1 + …: c_1, c_3, … stand with the even powers.
-    let (mut even, mut odd) = (R::ZERO, R::ZERO);
-    for k in (0..R::EXP2.len()).rev() {
-        if k % 2 == 1 {
-            even = even.mul_add(square, R::EXP2[k]);
-        } else {
-            odd = odd.mul_add(square, R::EXP2[k]);
-        }
+    // Downwards, in turns: the next coefficient belongs to the chain that the last one did not.
+    let [.., before, last] = R::EXP2 else { return R::NAN };
+    let (mut chain, mut other) = (*last, *before);
+    for &coefficient in R::EXP2.iter().rev().skip(2) {
+        (chain, other) = (other, chain.mul_add(square, coefficient));
     }
-    odd.mul_add(r, even.mul_add(square, R::ONE))
+    // 1 + r² c_1 + … and r (c_0 + …).
+    other.mul_add(r, chain.mul_add(square, R::ONE))
 }
 
 /// 2^(x·c − n + bias). A NaN comes out as the floor: the caller has looked for them.
@@ -65,6 +63,21 @@ pub(crate) fn weight<R: Real>(x: R, shift: &Shift<R>) -> R {
 #[inline(always)]
 pub(crate) fn weight_for_sums<R: Real>(x: R, shift: &Shift<R>) -> R {
     let (r, rounded) = reduced(x, shift);
+    exp2_in_two(r).times_power(rounded)
+}
+
+/// A z of 0 or less as an integer, in the low bits of the first number, and r: for sums where a row's shift is the
+/// maximum itself, z = c (x − m), and costs no bit.
+#[inline(always)]
+pub(crate) fn rounded_for_sums<R: Real>(z: R) -> (R, R) {
+    let round = R::of_f64(R::ROUND + f64::from(R::BIAS));
+    let rounded = z + round;
+    (rounded, z - (rounded - round))
+}
+
+/// 2^(z + bias) from those.
+#[inline(always)]
+pub(crate) fn power_for_sums<R: Real>(rounded: R, r: R) -> R {
     exp2_in_two(r).times_power(rounded)
 }
 

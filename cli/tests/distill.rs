@@ -1,5 +1,7 @@
 //! `softargmax distill` as its users meet it.
 
+#![expect(clippy::excessive_precision, reason = "as mpmath gives them")]
+
 mod files;
 mod labelled;
 

@@ -154,7 +154,7 @@ impl<R: Real> Sums<R> {
             self.scan.survey.add(here.weight, gap, mean_depth(simd, logits, max));
         }
         if self.wants_f64() {
-            self.space.widen(simd, logits, ahead);
+            self.space.widen(simd, logits, max, ahead);
         }
         let row = Row { logits, max, gap, ahead };
         for k in 0..self.nodes.len() {
@@ -285,9 +285,8 @@ impl<'a, T: Element> Group<'a, T> {
             let (node, depth) = (&sums.nodes[k], sums.depths[k]);
             let of_rows = together.of_rows(simd, &gaps, &node.draft, &node.precise, depth);
             for (i, here) in places().filter(|&(i, _)| admitted[i]) {
-                let of_row = of_rows[i].unwrap_or_else(|| {
+                let of_row = of_rows.map(|of_rows| of_rows[i]).unwrap_or_else(|| {
                     let row = Row { logits: rows[i], max: maxima[i], gap: gaps[i], ahead: 0 };
-                    sums.space.widen(simd, rows[i], 0);
                     of_row(simd, &row, &sums.nodes[k], depth, &mut sums.space)
                 });
                 sums.add_at(k, here.weight, of_row);

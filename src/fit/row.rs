@@ -2,31 +2,41 @@
 //!
 //! ```text
 //! d_i = x_i − m,  w_i = exp(β d_i)                     m = max x, β = 1/τ
-//! S_n = Σ w_i (β d_i)^n,  n = 0 … 3                    one sweep, in lanes
+//! S_n = Σ w_i (β d_i)^n,  n = 0 … 3                    two sweeps over what is in the cache, in lanes
 //! loss    = ln S_0 + β (m − x_y)                       −ln p_y
 //! slope   = S_1/S_0 + β (m − x_y)                      β · d loss/dβ
 //! v, k3   = variance and third cumulant of β d under p β² d², β³ d³
 //! ```
 //!
-//! 1. Powers of distances from the maximum, in units of τ: the entries that have a weight lie within some
-//!    hundred of it, so that no power overflows and the variance loses two digits at most.
-//! 2. The maxima are left out of S_0 and counted, as in `softmax/row.rs`: a confident row keeps its loss.
-//! 3. f32 rows can be summed in f32, a group at a time, for a step that is only to come near: 1e-8 of a
-//!    slope for a third of the time. What is reported comes from f64 weights, whatever the type.
+//! 1. Everything comes from z = c (x − m), c = β log2 e: weights are 2^z, and powers of z have no unit. Entries that
+//!    have a weight lie within some thousand of 0, so that no power overflows and the variance loses two digits at
+//!    most. That c is rounded to the type is another β, by 2^-53 of it, in f32 by 2^-24.
+//! 2. The maxima are left out of S_0 and counted, as in `softmax/row.rs`: a confident row keeps its loss. That is
+//!    done where a row is taken in: their distance is −∞, which weighs nothing.
+//! 3. f32 rows can be summed in f32, a group at a time, for a step that is only to come near: 1e-7 of a
+//!    slope for a quarter of the time. What is reported comes from f64 weights, whatever the type.
 
-use crate::double::{ldexp, power_of_two};
+use crate::double::{Double, ldexp, power_of_two};
 use crate::element::Real;
-use crate::exp::ln_sum_in_f64;
+use crate::exp::{ln_sum_in_f64, power_for_sums, rounded_for_sums};
 use crate::simd::{Kernel, Simd};
-use crate::softmax::plan::{BLOCK, Base2, Plan, Tempering};
-use crate::softmax::row::{self, rest_of_block, sum_of_lanes};
+use crate::softmax::plan::{Base2, Tempering};
+use crate::softmax::row::sum_of_lanes;
 use crate::temperature::Temperature;
 
 /// Virtual lanes: two registers of AVX2 for each of the sums, in either type.
 const LANES_F32: usize = 16;
 const LANES_F64: usize = 8;
 
-/// Chunks that are added up in the type of the weights before the sum goes on in f64.
+/// Numbers in one register.
+const WIDTH_F32: usize = LANES_F32 / 2;
+pub(super) const WIDTH_F64: usize = LANES_F64 / 2;
+
+/// Numbers that are worked on at a time, so that their weights stay in the first-level cache; sums over them are in the
+/// type of the weights.
+const BLOCK: usize = 512;
+
+/// Chunks whose depths are added up in the type of the row.
 const GROUP: usize = 8;
 
 /// A temperature between the limits, ready for both types.
@@ -65,118 +75,148 @@ pub(super) struct OfRow {
     pub(super) third: f64,
 }
 
-/// The sums over a row, lane by lane: weights times powers of the distance, from the 0th.
-struct Sums<const N: usize> {
-    lanes: [[f64; N]; 4],
-    maxima: f64,
+/// Weights times powers of z, from the 0th.
+pub(super) type Moments<T> = [T; 4];
+
+/// The first sweep over some numbers: z and its weight, apart from the sums, a register at a time. The chain of
+/// operations from a number to its third moment is longer than what a processor looks ahead, so it is cut: here in
+/// two, the beginning of one weight beside the end of the one before, and before the sums.
+struct Weigh<'a, R, const W: usize> {
+    numbers: &'a [[R; W]],
+    max: &'a [R; W],
+    factor: R,
+    space: &'a mut Weighed<R>,
+    /// How many numbers further on to fetch from memory meanwhile, or 0.
+    ahead: usize,
 }
 
-impl<const N: usize> Sums<N> {
-    const ZERO: Self = Sums { lanes: [[0.0; N]; 4], maxima: 0.0 };
+/// Room for z and weights.
+pub(super) struct Weighed<R> {
+    z: Vec<R>,
+    weights: Vec<R>,
+}
 
-    #[inline(always)]
-    fn totals(self) -> Totals {
-        Totals { maxima: self.maxima, powers: self.lanes.map(sum_of_lanes) }
+impl<R: Real> Weighed<R> {
+    pub(super) fn new(numbers: usize) -> Self {
+        Weighed { z: vec![R::ZERO; numbers], weights: vec![R::ZERO; numbers] }
     }
 }
 
-struct Totals {
-    maxima: f64,
-    powers: [f64; 4],
+impl<R: Real, const W: usize> Kernel for Weigh<'_, R, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Weigh { numbers, max, factor, space, ahead } = self;
+        let max = *max;
+        let Some((first, rest)) = numbers.split_first() else { return };
+        let (z, weights) = (&mut space.z, &mut space.weights);
+        let z = &mut z.as_chunks_mut::<W>().0[..numbers.len()];
+        let weights = &mut weights.as_chunks_mut::<W>().0[..numbers.len()];
+        let mut next = begun(first, &max, factor);
+        for (i, chunk) in rest.iter().enumerate() {
+            simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
+            let now = next;
+            next = begun(chunk, &max, factor);
+            (z[i], weights[i]) = (now[0], ended(&now));
+        }
+        (z[rest.len()], weights[rest.len()]) = (next[0], ended(&next));
+    }
 }
 
-/// The second sweep over a block, of weights that [`Rest`] has parked: adds them up, with `MOMENTS` also times
-/// powers of the distance.
+/// z, of what weighs nothing the deepest that has a weight; its integer and what is left.
+#[inline(always)]
+fn begun<R: Real, const W: usize>(chunk: &[R; W], max: &[R; W], factor: R) -> [[R; W]; 3] {
+    let deepest = R::of_f64(-R::DEPTH);
+    let [mut all, mut rounded, mut rest] = [[R::ZERO; W]; 3];
+    for i in 0..W {
+        let z = (chunk[i] - max[i]) * factor;
+        all[i] = if z > deepest { z } else { deepest };
+        (rounded[i], rest[i]) = rounded_for_sums(all[i]);
+    }
+    [all, rounded, rest]
+}
+
+#[inline(always)]
+fn ended<R: Real, const W: usize>(begun: &[[R; W]; 3]) -> [R; W] {
+    let [_, rounded, rest] = begun;
+    let mut weights = [R::ZERO; W];
+    for i in 0..W {
+        weights[i] = power_for_sums(rounded[i], rest[i]);
+    }
+    weights
+}
+
+/// The second sweep: sums of the weights, with `MOMENTS` also times powers of z.
 struct AddUp<'a, R, const N: usize, const MOMENTS: bool> {
-    block: &'a [R],
+    z: &'a [R],
     weights: &'a [R],
-    plan: &'a Plan<R>,
-    unit: R,
-    sums: &'a mut Sums<N>,
-    /// How many numbers further on to fetch from memory meanwhile, or 0.
-    ahead: usize,
+    sums: &'a mut Moments<[R; N]>,
 }
 
 impl<R: Real, const N: usize, const MOMENTS: bool> Kernel for AddUp<'_, R, N, MOMENTS> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let AddUp { block, weights, plan, unit, sums, ahead } = self;
-        let near = Near { floor: plan.shift.floor, max: plan.max, unit };
-        let (chunks, tail) = block.as_chunks::<N>();
-        let (weights, weights_tail) = weights.as_chunks::<N>();
-        let mut lanes = sums.lanes;
-        for (group, weights) in chunks.chunks(GROUP).zip(weights.chunks(GROUP)) {
-            let mut partial = [[R::ZERO; N]; 4];
-            for (chunk, weights) in group.iter().zip(weights) {
-                simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
-                partial = with_chunk::<R, N, MOMENTS>(partial, chunk, weights, near);
+    fn run<S: Simd>(self, _: S) {
+        let AddUp { z, weights, sums } = self;
+        let mut all = [[R::ZERO; N]; 4];
+        for (z, weights) in z.as_chunks::<N>().0.iter().zip(weights.as_chunks::<N>().0) {
+            let [mut zeroth, mut first, mut second, mut third] = all;
+            for i in 0..N {
+                zeroth[i] = all[0][i] + weights[i];
+                if MOMENTS {
+                    let once = weights[i] * z[i];
+                    let twice = once * z[i];
+                    first[i] = all[1][i] + once;
+                    second[i] = all[2][i] + twice;
+                    third[i] = twice.mul_add(z[i], all[3][i]);
+                }
             }
-            lanes = with_partial::<R, N, MOMENTS>(lanes, partial);
+            all = [zeroth, first, second, third];
         }
-        if !tail.is_empty() {
-            let (mut last, mut last_weights) = ([plan.max; N], [R::ZERO; N]);
-            last[..tail.len()].copy_from_slice(tail);
-            last_weights[..tail.len()].copy_from_slice(weights_tail);
-            let zeros = [[R::ZERO; N]; 4];
-            let partial = with_chunk::<R, N, MOMENTS>(zeros, &last, &last_weights, near);
-            lanes = with_partial::<R, N, MOMENTS>(lanes, partial);
-        }
-        sums.lanes = lanes;
+        *sums = all;
     }
 }
 
-/// Distances from the maximum; of what weighs nothing, that of the floor.
-#[derive(Clone, Copy)]
-struct Near<R> {
-    floor: R,
-    max: R,
-    unit: R,
-}
-
+/// The sums over some numbers, apart from what is before and after; each register W of them wide.
 #[inline(always)]
-fn with_chunk<R: Real, const N: usize, const MOMENTS: bool>(
-    partial: [[R; N]; 4],
-    chunk: &[R; N],
-    weights: &[R; N],
-    near: Near<R>,
-) -> [[R; N]; 4] {
-    let [mut zeroth, mut first, mut second, mut third] = partial;
-    for i in 0..N {
-        let w = weights[i];
-        zeroth[i] = partial[0][i] + w;
-        if MOMENTS {
-            let x = if chunk[i] > near.floor { chunk[i] } else { near.floor };
-            let d = (x - near.max) * near.unit;
-            let once = w * d;
-            let twice = once * d;
-            first[i] = partial[1][i] + once;
-            second[i] = partial[2][i] + twice;
-            third[i] = twice.mul_add(d, partial[3][i]);
-        }
-    }
-    [zeroth, first, second, third]
-}
-
-#[inline(always)]
-fn with_partial<R: Real, const N: usize, const MOMENTS: bool>(
-    lanes: [[f64; N]; 4],
-    partial: [[R; N]; 4],
-) -> [[f64; N]; 4] {
-    let mut sums = lanes;
-    for k in 0..if MOMENTS { 4 } else { 1 } {
-        for i in 0..N {
-            sums[k][i] = lanes[k][i] + partial[k][i].to_f64();
-        }
+pub(super) fn moments<S: Simd, R: Real, const W: usize, const N: usize>(
+    simd: S,
+    numbers: &[R],
+    max: &[R; W],
+    factor: R,
+    depth: Depth,
+    space: &mut Weighed<R>,
+    ahead: usize,
+) -> Moments<[R; N]> {
+    let mut sums = [[R::ZERO; N]; 4];
+    let count = numbers.len();
+    let (numbers, _) = numbers.as_chunks::<W>();
+    simd.call(Weigh { numbers, max, factor, space, ahead });
+    let (z, weights) = (&space.z[..count], &space.weights[..count]);
+    match depth {
+        Depth::Loss => simd.call(AddUp::<R, N, false> { z, weights, sums: &mut sums }),
+        _ => simd.call(AddUp::<R, N, true> { z, weights, sums: &mut sums }),
     }
     sums
 }
 
-/// f32 to f64 in a sweep of its own; the compiler makes nothing of the two types in one loop.
+#[inline(always)]
+fn add_to_lanes<R: Real, const N: usize>(lanes: &mut Moments<[f64; N]>, more: &Moments<[R; N]>) {
+    for k in 0..4 {
+        for i in 0..N {
+            lanes[k][i] += more[k][i].to_f64();
+        }
+    }
+}
+
+/// Distances from the maximum in f64, −∞ at the maxima and beyond the end; how many maxima each lane has met.
 struct Widen<'a, R> {
     row: &'a [R],
-    out: &'a mut [f64],
+    max: R,
+    out: &'a mut [[f64; LANES_F32]],
+    maxima: &'a mut [f64; LANES_F32],
     ahead: usize,
 }
 
@@ -185,40 +225,96 @@ impl<R: Real> Kernel for Widen<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let (chunks, tail) = self.row.as_chunks::<LANES_F32>();
-        let (outs, out_tail) = self.out.as_chunks_mut::<LANES_F32>();
+        let Widen { row, max, out, maxima, ahead } = self;
+        let (chunks, tail) = row.as_chunks::<LANES_F32>();
+        let (outs, last_out) = out.split_at_mut(chunks.len());
+        let max = max.to_f64();
+        let mut met = *maxima;
         for (chunk, out) in chunks.iter().zip(outs) {
-            simd.prefetch_read(chunk.as_ptr().wrapping_add(self.ahead));
-            let mut wide = [0.0; LANES_F32];
-            for i in 0..LANES_F32 {
-                wide[i] = chunk[i].to_f64();
-            }
-            *out = wide;
+            simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
+            (*out, met) = widened(chunk, max, met);
         }
-        for (&x, out) in tail.iter().zip(out_tail) {
-            *out = x.to_f64();
+        if let Some(out) = last_out.first_mut() {
+            let mut last = [R::NEG_INFINITY; LANES_F32];
+            last[..tail.len()].copy_from_slice(tail);
+            (*out, met) = widened(&last, max, met);
         }
+        *maxima = met;
     }
+}
+
+#[inline(always)]
+fn widened<R: Real, const N: usize>(
+    chunk: &[R; N],
+    max: f64,
+    met: [f64; N],
+) -> ([f64; N], [f64; N]) {
+    let (mut wide, mut now_met) = ([0.0; N], met);
+    for i in 0..N {
+        let x = chunk[i].to_f64();
+        let is_below = x < max;
+        wide[i] = if is_below { x - max } else { f64::NEG_INFINITY };
+        now_met[i] = met[i] + if is_below { 0.0 } else { 1.0 };
+    }
+    (wide, now_met)
 }
 
 /// A row on its way to the sums.
 pub(super) struct Space<R> {
-    draft: row::Space<R>,
-    precise: row::Space<f64>,
-    wide: Vec<f64>,
+    draft: Weighed<R>,
+    precise: Weighed<f64>,
+    staged: Vec<R>,
+    staged_in_f64: Vec<f64>,
+    wide: Wide,
+}
+
+/// A row as the questions that are answered in f64 want it.
+#[derive(Default)]
+struct Wide {
+    distances: Vec<[f64; LANES_F32]>,
+    maxima: f64,
+}
+
+impl Wide {
+    #[inline(always)]
+    fn fill<S: Simd, R: Real>(&mut self, simd: S, row: &[R], max: R, ahead: usize) {
+        self.distances.resize(row.len().div_ceil(LANES_F32), [0.0; LANES_F32]);
+        let mut maxima = [0.0; LANES_F32];
+        simd.call(Widen { row, max, out: &mut self.distances, maxima: &mut maxima, ahead });
+        self.maxima = sum_of_lanes(maxima);
+    }
 }
 
 impl<R: Real> Space<R> {
     pub(super) fn new() -> Self {
-        Space { draft: row::Space::new(), precise: row::Space::new(), wide: Vec::new() }
+        Space {
+            draft: Weighed::new(BLOCK),
+            precise: Weighed::new(BLOCK),
+            staged: Vec::new(),
+            staged_in_f64: Vec::new(),
+            wide: Wide::default(),
+        }
     }
 
     /// Takes in a row for questions that are answered in f64.
     #[inline(always)]
-    pub(super) fn widen<S: Simd>(&mut self, simd: S, row: &[R], ahead: usize) {
-        self.wide.resize(row.len(), 0.0);
-        simd.call(Widen { row, out: &mut self.wide, ahead });
+    pub(super) fn widen<S: Simd>(&mut self, simd: S, row: &[R], max: R, ahead: usize) {
+        self.wide.fill(simd, row, max, ahead);
     }
+}
+
+/// (x − m) · 2^exponent, for temperatures whose factor the type does not have. A mask stays one.
+fn stage<R: Real, W: Real>(row: &[R], max: R, exponent: i32, out: &mut Vec<W>) {
+    let half = exponent / 2;
+    let scale = [power_of_two(half), power_of_two(exponent - half)];
+    let max = max.to_f64();
+    let scaled = |x: f64| x * scale[0] * scale[1];
+    out.clear();
+    out.extend(row.iter().map(|x| {
+        let x = x.to_f64();
+        // The difference of two large numbers may overflow before it is scaled down, small ones after it.
+        W::of_f64(if exponent < 0 { scaled(x) - scaled(max) } else { scaled(x - max) })
+    }));
 }
 
 /// A row of finite maximum.
@@ -242,68 +338,70 @@ pub(super) fn of_row<S: Simd, R: Real>(
 ) -> OfRow {
     let &Row { logits, max, gap, ahead } = row;
     if depth == Depth::Draft {
-        let plan = Plan::new(max, &node.draft);
-        let (unit, space) = (unit(&node.draft), &mut space.draft);
-        let sums = weighed::<S, R, LANES_F32, true>(simd, logits, &plan, unit, space, ahead);
-        return put_together(&plan, &node.draft, gap, sums, depth);
+        let base = &node.draft;
+        let (row, max) = match base.exponent() {
+            0 => (logits, max),
+            exponent => {
+                stage(logits, max, exponent, &mut space.staged);
+                (&space.staged[..], R::ZERO)
+            }
+        };
+        let (_, factor, _) = base.factors();
+        let (max, space) = (&[max; WIDTH_F32], &mut space.draft);
+        let mut sums = [[0.0; LANES_F32]; 4];
+        let (whole, tail) = row.split_at(row.len() - row.len() % LANES_F32);
+        for block in whole.chunks(BLOCK) {
+            let of_block = moments(simd, block, max, factor, depth, space, ahead);
+            add_to_lanes::<R, LANES_F32>(&mut sums, &of_block);
+        }
+        if !tail.is_empty() {
+            let mut last = [R::NEG_INFINITY; LANES_F32];
+            last[..tail.len()].copy_from_slice(tail);
+            let of_block = moments(simd, &last, max, factor, depth, space, 0);
+            add_to_lanes::<R, LANES_F32>(&mut sums, &of_block);
+        }
+        return put_together(0.0, sums.map(sum_of_lanes), R::BIAS, gap.times(base), depth);
     }
-    let plan = Plan::new(max.to_f64(), &node.precise);
-    let (row, unit, space) = (&space.wide, unit(&node.precise), &mut space.precise);
-    let sums = match depth {
-        Depth::Loss => weighed::<S, f64, LANES_F64, false>(simd, row, &plan, unit, space, 0),
-        _ => weighed::<S, f64, LANES_F64, true>(simd, row, &plan, unit, space, 0),
+    let base = &node.precise;
+    let mut staged = Wide::default();
+    let wide = match base.exponent() {
+        0 => &space.wide,
+        exponent => {
+            stage(logits, max, exponent, &mut space.staged_in_f64);
+            staged.fill(simd, &space.staged_in_f64, 0.0, 0);
+            &staged
+        }
     };
-    put_together(&plan, &node.precise, gap, sums, depth)
-}
-
-#[inline(always)]
-fn weighed<S: Simd, R: Real, const N: usize, const MOMENTS: bool>(
-    simd: S,
-    row: &[R],
-    plan: &Plan<R>,
-    unit: f64,
-    space: &mut row::Space<R>,
-    ahead: usize,
-) -> Totals {
-    let unit = R::of_f64(unit);
-    let mut sums = Sums::<N>::ZERO;
-    for block in row.chunks(BLOCK) {
-        let (block, weights, maxima) = rest_of_block(simd, block, plan, space);
-        sums.maxima += maxima;
-        let sums = &mut sums;
-        simd.call(AddUp::<R, N, MOMENTS> { block, weights, plan, unit, sums, ahead });
+    let (factor, ..) = base.factors();
+    let (max, space) = (&[0.0; WIDTH_F64], &mut space.precise);
+    let mut sums = [[0.0; LANES_F64]; 4];
+    for block in wide.distances.as_flattened().chunks(BLOCK) {
+        let of_block = moments(simd, block, max, factor, depth, space, 0);
+        add_to_lanes::<f64, LANES_F64>(&mut sums, &of_block);
     }
-    sums.totals()
+    put_together(wide.maxima, sums.map(sum_of_lanes), <f64 as Real>::BIAS, gap.times(base), depth)
 }
 
-/// What makes distances of a staged row ones in units of 2^k, where 1/τ = inverse · 2^-k.
-fn unit<R: Copy>(base: &Base2<R>) -> f64 {
-    if base.exponent() == 0 { power_of_two(base.inverse_exponent) } else { 1.0 }
-}
-
+/// What the sums of a row say. They are 2^`bias` times themselves, without the `maxima`, whose weight is 1.
 #[inline(always)]
-fn put_together<R: Real>(
-    plan: &Plan<R>,
-    base: &Base2<R>,
-    gap: Gap,
-    sums: Totals,
+pub(super) fn put_together(
+    maxima: f64,
+    sums: Moments<f64>,
+    bias: i32,
+    gap: f64,
     depth: Depth,
 ) -> OfRow {
-    let Totals { maxima, powers: [rest, first, second, third] } = sums;
-    let gap = gap.times(base);
-    let max_weight = plan.max_weight();
+    let [rest, first, second, third] = sums;
     let mut of_row = OfRow::default();
     if depth != Depth::Draft {
-        // The bias goes last: the quotient of a small rest is not subnormal before.
-        let rest = rest / max_weight * power_of_two(-R::BIAS);
-        of_row.loss = ln_sum_in_f64(maxima, rest) + gap;
+        of_row.loss = ln_sum_in_f64(maxima, rest * power_of_two(-bias)) + gap;
     }
     if depth != Depth::Loss {
-        let over_total = 1.0 / (rest + maxima * max_weight * power_of_two(R::BIAS));
-        let inverse = base.inverse.hi;
-        let first = first * over_total * inverse;
-        let second = second * over_total * (inverse * inverse);
-        let third = third * over_total * (inverse * inverse * inverse);
+        let ln_2 = Double::LN_2.hi;
+        let scale = ln_2 / maxima.mul_add(power_of_two(bias), rest);
+        let first = first * scale;
+        let second = second * scale * ln_2;
+        let third = third * scale * (ln_2 * ln_2);
         of_row.slope = first + gap;
         of_row.variance = second - first * first;
         of_row.third = third - 3.0 * first * second + 2.0 * first * first * first;
@@ -353,7 +451,7 @@ impl Gap {
 
     /// In units of τ.
     #[inline(always)]
-    fn times<R: Copy>(self, base: &Base2<R>) -> f64 {
+    pub(super) fn times<R: Copy>(self, base: &Base2<R>) -> f64 {
         ldexp(self.quarter * base.inverse.hi, base.inverse_exponent + 2)
     }
 }

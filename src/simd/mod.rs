@@ -10,8 +10,8 @@
 //! of its own: a function to itself, so that the registers are its own too. (All loops inlined into
 //! one function took 2.6 times as long: constants and accumulators went through the stack.)
 //!
-//! This module holds the only `unsafe` of the project: the calls and the prefetches below, and the products of
-//! matrices in `gemm.rs`.
+//! This module holds the only `unsafe` of the project: the calls, the prefetches and the shuffles below, and the
+//! products of matrices in `gemm.rs`.
 
 pub(crate) mod gemm;
 
@@ -37,6 +37,12 @@ pub(crate) trait Simd: Copy {
     /// The same, to be written soon.
     #[inline(always)]
     fn prefetch_write<T>(self, _address: *const T) {}
+
+    /// Eight rows to eight columns: number by number, a column is eight loads and inserts.
+    #[inline(always)]
+    fn transpose(self, rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
+        std::array::from_fn(|column| rows.map(|row| row[column]))
+    }
 }
 
 /// An instruction set that this machine has; holding one is the proof.
@@ -159,7 +165,10 @@ impl Simd for Portable {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::{_MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch};
+    use std::arch::x86_64::{
+        _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_ps, _mm256_permute2f128_ps,
+        _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+    };
 
     use super::{Isa, Kernel, Level, Simd};
 
@@ -207,6 +216,13 @@ mod x86 {
         fn prefetch_write<T>(self, address: *const T) {
             prefetch::<_MM_HINT_ET0, T>(address);
         }
+
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn transpose(self, rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
+            // SAFETY: `self` is the proof that the machine has AVX2.
+            unsafe { transpose(rows) }
+        }
     }
 
     impl Simd for Avx512 {
@@ -229,6 +245,13 @@ mod x86 {
         fn prefetch_write<T>(self, address: *const T) {
             prefetch::<_MM_HINT_ET0, T>(address);
         }
+
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn transpose(self, rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
+            // SAFETY: `self` is the proof that the machine has AVX2.
+            unsafe { transpose(rows) }
+        }
     }
 
     #[inline(always)]
@@ -237,6 +260,41 @@ mod x86 {
         // SAFETY: PREFETCHh and PREFETCHW are part of SSE and ignored where unknown; they read nothing
         // the program can see, and an address that is not mapped is not an error.
         unsafe { _mm_prefetch::<HINT>(address.cast()) }
+    }
+
+    /// Eight rows to eight columns, in 24 shuffles: pairs of rows, then fours, then halves of the registers.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    #[expect(unsafe_code, reason = "loads and stores take pointers")]
+    fn transpose(rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
+        // SAFETY: the pointer is that of an array of eight, which may be loaded at any alignment.
+        let rows = rows.map(|row| unsafe { _mm256_loadu_ps(row.as_ptr()) });
+        let pair = |i: usize| {
+            let (a, b) = (rows[2 * i], rows[2 * i + 1]);
+            [_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)]
+        };
+        let four = |i: usize| {
+            let ([a, b], [c, d]) = (pair(2 * i), pair(2 * i + 1));
+            [
+                _mm256_shuffle_ps::<0b01_00_01_00>(a, c),
+                _mm256_shuffle_ps::<0b11_10_11_10>(a, c),
+                _mm256_shuffle_ps::<0b01_00_01_00>(b, d),
+                _mm256_shuffle_ps::<0b11_10_11_10>(b, d),
+            ]
+        };
+        let (upper, lower) = (four(0), four(1));
+        let mut columns = [[0.0; 8]; 8];
+        for k in 0..4 {
+            let (a, b) = (upper[k], lower[k]);
+            let first = _mm256_permute2f128_ps::<0x20>(a, b);
+            let second = _mm256_permute2f128_ps::<0x31>(a, b);
+            // SAFETY: each pointer is that of an array of eight, which may be stored to at any alignment.
+            unsafe {
+                _mm256_storeu_ps(columns[k].as_mut_ptr(), first);
+                _mm256_storeu_ps(columns[k + 4].as_mut_ptr(), second);
+            }
+        }
+        columns
     }
 
     #[target_feature(enable = "avx2,fma")]

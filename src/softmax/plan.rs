@@ -58,11 +58,6 @@ impl<R: Real> Tempering<R> {
 }
 
 impl<R> Base2<R> {
-    /// log2(e)/τ · 2^-q.
-    pub(crate) fn c(&self) -> Double {
-        self.c
-    }
-
     /// 1/τ, where q is 0.
     #[inline(always)]
     pub(crate) fn nearest_inverse(&self) -> f64 {

@@ -293,7 +293,7 @@ pub(crate) fn rest<S: Simd, R: Real>(
 
 /// A block as staged, its weights without those of the maximum, and how many entries are the maximum.
 #[inline(always)]
-pub(crate) fn rest_of_block<'a, S: Simd, R: Real>(
+fn rest_of_block<'a, S: Simd, R: Real>(
     simd: S,
     block: &'a [R],
     plan: &Plan<R>,
