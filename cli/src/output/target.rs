@@ -59,7 +59,7 @@ impl Target {
         Ok(Target::File { file, path, name })
     }
 
-    pub(super) fn is_terminal(&self) -> bool {
+    pub(crate) fn is_terminal(&self) -> bool {
         match self {
             Target::Stdout => io::stdout().is_terminal(),
             Target::Device { file, .. } => file.is_terminal(),
@@ -68,7 +68,7 @@ impl Target {
     }
 
     /// The same target, whose first bytes can be changed until it is finished.
-    pub(super) fn into_patchable(self) -> Result<Self, CliError> {
+    pub(crate) fn into_patchable(self) -> Result<Self, CliError> {
         match self {
             Target::File { .. } | Target::Spool { .. } => Ok(self),
             Target::Device { .. } | Target::Stdout => {
@@ -89,7 +89,7 @@ impl Target {
     }
 
     /// Replaces the first bytes of a target made by [`Target::into_patchable`].
-    pub(super) fn patch(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+    pub(crate) fn patch(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         let rewound = match self {
             Target::File { file, .. } => file.as_file_mut().rewind(),
             Target::Spool { file, .. } => file.rewind(),
