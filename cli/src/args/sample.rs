@@ -11,8 +11,7 @@ use softargmax::Temperature;
 /// Probabilities are whole numbers over their sum, and a draw has exactly the probability that --distribution
 /// and --json report. Draw k of row r depends on that row, the seed, stream + r and position + k alone.
 ///
-/// Filters keep, in this order: --top-k, --top-n-sigma, --typical, --top-p, --min-p, each of what the one before
-/// left; a preset may have another order.
+/// Filters run in this order: top-nσ, top-k, typical, top-p, min-p, each on what those before it left.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -36,8 +35,8 @@ pub(crate) struct SampleArgs {
     pub(crate) chance: ChanceArgs,
 
     /// How many draws of each row [default: 1]
-    #[arg(short = 'n', long, value_name = "N")]
-    pub(crate) draws: Option<usize>,
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) draws: Option<u64>,
 
     /// Draw no class of a row twice
     #[arg(long)]
@@ -90,23 +89,25 @@ pub(crate) struct ParameterArgs {
     #[arg(long, value_name = "K")]
     pub(crate) top_k: Option<usize>,
 
-    /// Keep the most probable that together have at least P
+    /// Keep the fewest most probable that together have at least P; 1 for all
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     pub(crate) top_p: Option<f64>,
 
-    /// Keep what is at least P times as probable as the most probable
+    /// Keep what is at least P times as probable as the most probable; 0 for all
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     pub(crate) min_p: Option<f64>,
 
-    /// Keep logits within N standard deviations of the largest
+    /// Keep logits no more than N standard deviations below the largest; 0 for all
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub(crate) top_n_sigma: Option<f64>,
 
-    /// Keep what surprises about as much as the mean, until together it has at least P
+    /// Keep the classes whose surprise is nearest to the entropy, and that together have at least P
     #[arg(long, value_name = "P", allow_hyphen_values = true)]
     pub(crate) typical: Option<f64>,
 
-    /// Whether the filters see the tempered distribution, or the one at temperature 1
+    /// Whether the filters see the tempered distribution or the one at temperature 1, and whether min-p comes first
+    ///
+    /// top-k and top-nσ keep the same either way.
     #[arg(long, value_enum, value_name = "ORDER")]
     pub(crate) order: Option<TemperatureOrder>,
 
@@ -172,6 +173,7 @@ pub(crate) enum Preset {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum TemperatureOrder {
     TemperatureFirst,
+    MinPFirst,
     TemperatureLast,
 }
 

@@ -7,16 +7,18 @@ use super::InputError;
 use super::column::{Cell, Column};
 use super::labels::{whole, whole_number};
 
-/// Reads draws: classes, any number of them for every row, given to `each` in order as row and class.
+/// Reads draws, or whatever `what` calls them: classes, any number of them for every row, given to `each` in order as
+/// row and class.
 ///
 /// `rows` is the shape of the logits without their classes. Says how many rows and columns there were.
 pub(crate) fn read_tokens(
     path: &Path,
+    what: &str,
     rows: &[usize],
     classes: usize,
     mut each: impl FnMut(usize, usize),
 ) -> Result<[usize; 2], InputError> {
-    let column = Column::open_any(path, "draws", rows)?;
+    let column = Column::open_any(path, what, rows)?;
     let width = column.width();
     let has_header =
         column.first_line().is_some_and(|cells| cells.iter().all(|cell| cell.parse::<f64>().is_err()));
@@ -24,8 +26,8 @@ pub(crate) fn read_tokens(
     let rows = column.read(has_header, |cell| {
         let not_whole = |shown: &str| {
             let shown: String = shown.chars().take(40).collect();
-            InputError::new(format!("draw '{}' is no whole number", shown.escape_debug()))
-                .hint("draws are classes, counted from 0")
+            InputError::new(format!("'{}' is no whole number", shown.escape_debug()))
+                .hint(format!("{what} are whole numbers, counted from 0"))
         };
         let token = match cell {
             Cell::Number(number) => whole_number(number).ok_or_else(|| not_whole(&number.to_string()))?,
@@ -34,14 +36,39 @@ pub(crate) fn read_tokens(
         let class = usize::try_from(token).ok().filter(|&class| class < classes);
         let class = class.ok_or_else(|| {
             let counted = if classes == 1 { "there is 1" } else { &format!("there are {classes}") };
-            let error = InputError::new(format!("draw {token} is not a class: {counted}, counted from 0"));
-            error.hint("are these draws from other logits?")
+            let error = InputError::new(format!("{token} is not a class: {counted}, counted from 0"));
+            error.hint("do these belong to other logits?")
         })?;
         each(seen / width, class);
         seen += 1;
         Ok(())
     })?;
     Ok([rows as usize, width])
+}
+
+/// Which classes may be drawn, a bit for each, from a 1 or a 0 for each.
+pub(crate) fn read_mask(path: &Path, classes: usize) -> Result<Vec<u64>, InputError> {
+    let column = Column::open_any(path, "mask", &[])?;
+    let mut bits = vec![0u64; classes.div_ceil(64)];
+    let mut seen = 0;
+    column.read(false, |cell| {
+        let value = match cell {
+            Cell::Number(number) => whole_number(number),
+            Cell::Text(text) => whole(text),
+        };
+        match value {
+            Some(bit @ (0 | 1)) if seen < classes => bits[seen / 64] |= (bit as u64) << (seen % 64),
+            Some(0 | 1) => {}
+            _ => return Err(InputError::new("a mask is of 1 and 0, for what may be drawn and what may not")),
+        }
+        seen += 1;
+        Ok(())
+    })?;
+    if seen != classes {
+        let error = InputError::new(format!("{seen} entries, and the logits have {} classes", classes));
+        return Err(error.hint("a 1 or a 0 for every class").within(&path.display().to_string()));
+    }
+    Ok(bits)
 }
 
 /// The words of the classes, a line each, as they stand there: blanks are part of a word, and two classes may have

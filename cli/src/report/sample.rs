@@ -17,7 +17,8 @@ pub(crate) fn print_distribution(
     words: Option<&[String]>,
     place: Option<&str>,
 ) -> Result<(), CliError> {
-    let Distribution { settings, classes, kept, entries } = distribution;
+    let Distribution { settings, classes, entries } = distribution;
+    let kept = entries.len();
     print(|out| {
         let place = place.map(|place| format!("{place}: ")).unwrap_or_default();
         writeln!(out, "{place}{settings}: {kept} of {classes} classes can be drawn")
@@ -32,11 +33,11 @@ pub(crate) fn print_distribution(
     let bars = Bars::for_locale();
     for entry in shown {
         let mut cells = vec![entry.token.to_string()];
-        cells.extend(words.map(|words| words[entry.token].escape_debug().to_string()));
+        cells.extend(words.map(|words| words[entry.token as usize].escape_debug().to_string()));
         cells.extend([
             bars.draw(&[entry.probability], full),
             short(entry.logit),
-            figure(entry.raw),
+            figure(entry.raw_probability),
             figure(entry.probability),
         ]);
         table.row(cells);

@@ -1,5 +1,7 @@
 //! The rows that are drawn from, one at a time: numbers that were typed, or a file that is read once.
 
+use softargmax::Error;
+
 use crate::args::Logits;
 use crate::error::CliError;
 use crate::input::{ReadOptions, Source};
@@ -82,6 +84,14 @@ impl LogitRows {
         self.source.as_ref().map(Source::name)
     }
 
+    /// Shows `look` the first row, which stays.
+    pub(super) fn peek(
+        &self,
+        look: impl FnOnce(&Self, &[f64]) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        self.block.chunks_exact(self.classes).next().map_or(Ok(()), |logits| look(self, logits))
+    }
+
     /// Gives `each` the rows in order, with their numbers.
     pub(super) fn for_each(
         &mut self,
@@ -115,6 +125,21 @@ impl LogitRows {
             Ok(())
         })?;
         Ok(all)
+    }
+
+    /// Why nothing can be drawn from a row.
+    pub(super) fn explain(&self, row: Option<usize>, error: Error) -> CliError {
+        match error {
+            Error::LogitNan { class, .. } => {
+                let refused = self.refused(row, format!("class {class} is nan, so there is no distribution"));
+                refused.hint("leave the row out, or put -inf for a class that cannot be drawn")
+            }
+            Error::AllMasked { .. } => {
+                let reason = "every class is masked or has a logit of -inf, so that none can be drawn";
+                self.refused(row, reason).hint("leave at least one class unmasked")
+            }
+            error => self.refused(row, error),
+        }
     }
 
     /// What is wrong with a row, or with all of them.

@@ -7,7 +7,7 @@
 //! ```
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -62,7 +62,8 @@ pub(super) struct Writer {
     target: Target,
     form: Form,
     shape: Shape,
-    words: Option<Vec<String>>,
+    /// What JSON calls what a row has.
+    items: &'static str,
     buffer: Vec<u8>,
     rows: usize,
     /// Draws of the row so far.
@@ -72,13 +73,13 @@ pub(super) struct Writer {
 impl Writer {
     /// `document` is what a JSON object begins with.
     pub(super) fn open(
-        path: Option<&PathBuf>,
+        path: Option<&Path>,
         form: Form,
         shape: Shape,
-        words: Option<Vec<String>>,
+        items: &'static str,
         document: &impl Serialize,
     ) -> Result<Self, CliError> {
-        let mut target = Target::open(path.map_or(Path::new("-"), PathBuf::as_path))?;
+        let mut target = Target::open(path.unwrap_or(Path::new("-")))?;
         let mut buffer = Vec::with_capacity(BUFFER);
         match form {
             Form::Text { .. } => {}
@@ -100,7 +101,7 @@ impl Writer {
                 buffer.extend(b",\"rows\":[");
             }
         }
-        Ok(Self { target, form, shape, words, buffer, rows: 0, drawn: 0 })
+        Ok(Self { target, form, shape, items, buffer, rows: 0, drawn: 0 })
     }
 
     /// Begins the next row; `about` is what JSON says of it.
@@ -111,14 +112,19 @@ impl Writer {
             }
             serde_json::to_writer(&mut self.buffer, about).map_err(CliError::internal)?;
             self.buffer.pop();
-            self.buffer.extend(b",\"draws\":[");
+            self.buffer.extend(format!(",\"{}\":[", self.items).as_bytes());
         }
         self.drawn = 0;
         Ok(())
     }
 
-    /// The next draw of the row; `details` is what JSON says of it.
-    pub(super) fn draw(&mut self, token: usize, details: &impl Serialize) -> Result<(), CliError> {
+    /// The next draw of the row, as its word if it has one; `details` is what JSON says of it.
+    pub(super) fn draw(
+        &mut self,
+        token: u32,
+        word: Option<&str>,
+        details: &impl Serialize,
+    ) -> Result<(), CliError> {
         let is_first = self.drawn == 0;
         self.drawn += 1;
         match self.form {
@@ -127,13 +133,13 @@ impl Writer {
                     self.buffer.push(if self.shape.is_single { b'\n' } else { delimiter });
                 }
                 // Writing to a Vec cannot fail.
-                match &self.words {
+                match word {
                     None => _ = write!(self.buffer, "{token}"),
-                    Some(words) if self.shape.is_single => self.buffer.extend(words[token].as_bytes()),
-                    Some(words) => self.buffer.extend(field(&words[token], delimiter).as_bytes()),
+                    Some(word) if self.shape.is_single => self.buffer.extend(word.as_bytes()),
+                    Some(word) => self.buffer.extend(field(word, delimiter).as_bytes()),
                 }
             }
-            Form::Npy => self.buffer.extend((token as i64).to_le_bytes()),
+            Form::Npy => self.buffer.extend(i64::from(token).to_le_bytes()),
             Form::Json => {
                 if !is_first {
                     self.buffer.push(b',');

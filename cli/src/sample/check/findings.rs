@@ -2,7 +2,7 @@
 
 use libm::log;
 
-use super::{FittedTemperature, Impossible, Verdict};
+use super::{FittedTemperature, Impossible, Rare, Verdict};
 use crate::report::text::{significant, tau as short_tau};
 
 /// Classes that are named one by one.
@@ -23,6 +23,11 @@ pub(super) fn of(verdict: &Verdict, tau: f64, tests: f64, words: Option<&[String
     if let Some(rest) = verdict.impossible.get(NAMED..).filter(|rest| !rest.is_empty()) {
         let draws: u64 = rest.iter().map(|one| one.drawn).sum();
         found.push(format!("so were {} other classes, {} in all", rest.len(), times(draws)));
+    }
+    if let Some(Rare { row, token, probability, .. }) = verdict.rarest.filter(|one| is_significant(one.p_value)) {
+        let row = if several_rows { format!("row {row}: ") } else { String::new() };
+        let class = class(token, words);
+        found.push(format!("{row}{class} was drawn, and its probability is {}", significant(probability, 3)));
     }
     if let Some(beyond) = verdict.beyond.filter(|beyond| is_significant(beyond.p_value)) {
         found.push(format!(

@@ -20,8 +20,10 @@ use std::path::Path;
 
 use libm::exp;
 use serde::Serialize;
+use softargmax::Error;
 
-use super::settings::{Engine, Settings};
+use super::distribution::Engine;
+use super::settings::Settings;
 use crate::error::CliError;
 use crate::input::read_tokens;
 use crate::json;
@@ -46,6 +48,7 @@ pub(crate) struct Verdict {
     pub(crate) level: f64,
     pub(crate) findings: Vec<String>,
     pub(crate) impossible: Vec<Impossible>,
+    pub(crate) rarest: Option<Rare>,
     pub(crate) chi_square: ChiSquare,
     pub(crate) tails: Vec<Tail>,
     pub(crate) beyond: Option<Beyond>,
@@ -65,6 +68,16 @@ pub(crate) struct Impossible {
     pub(crate) token: usize,
     pub(crate) drawn: u64,
     pub(crate) reason: &'static str,
+}
+
+/// A class of a probability that is rounded to 0, and was drawn.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Rare {
+    pub(crate) row: usize,
+    pub(crate) token: usize,
+    pub(crate) probability: f64,
+    /// At most this is how probable it is that anything is drawn that is as improbable.
+    pub(crate) p_value: f64,
 }
 
 /// The temperature under which the draws are likeliest.
@@ -106,7 +119,7 @@ pub(crate) fn count(
     let rows = logits.len() / classes;
     let mut drawn: Vec<Vec<usize>> = vec![Vec::new(); rows];
     let mut surplus = false;
-    let [lines, _] = read_tokens(path, shape, classes, |row, class| {
+    let [lines, _] = read_tokens(path, "draws", shape, classes, |row, class| {
         let row = if rows == 1 { 0 } else { row };
         match drawn.get_mut(row) {
             Some(row) => row.push(class),
@@ -135,11 +148,14 @@ pub(crate) fn verdict(
     claimed: &Settings,
     level: f64,
     words: Option<&[String]>,
+    explain: impl Fn(usize, Error) -> CliError,
 ) -> Result<Verdict, CliError> {
-    let mut engine = Engine::new(claimed)?;
-    let probabilities: Vec<Vec<f64>> =
-        rows.iter().map(|row| engine.probabilities(&row.logits)).collect::<Result<_, _>>()?;
-    let impossible = impossible(rows, &probabilities, claimed, &mut engine)?;
+    let mut engine = Engine::new(claimed).map_err(CliError::refused)?;
+    let probabilities = rows.iter().enumerate().map(|(at, row)| {
+        engine.probabilities(&row.logits).map_err(|error| explain(at, error))
+    });
+    let probabilities: Vec<Vec<f64>> = probabilities.collect::<Result<_, _>>()?;
+    let (impossible, rarest) = impossible(rows, &probabilities, claimed).map_err(CliError::internal)?;
     let ranked: Vec<Ranked> =
         rows.iter().zip(&probabilities).map(|(row, p)| Ranked::new(p, &row.counts)).collect();
     let (chi_square, outlier) = ChiSquare::of(&ranked);
@@ -162,7 +178,8 @@ pub(crate) fn verdict(
     let temperature = temperature.filter(|_| tau > 0.0 && tau.is_finite());
 
     let tests = [chi_square.p_value, likelihood_p].into_iter();
-    let tests = tests.chain(tails.iter().map(|tail| tail.p_value)).chain(beyond.map(|b| b.p_value));
+    let tests = tests.chain(tails.iter().map(|tail| tail.p_value)).chain(beyond.map(|beyond| beyond.p_value));
+    let tests = tests.chain(rarest.map(|rarest| rarest.p_value));
     let (number, least) = tests.fold((0.0, 1.0f64), |(n, least), p| (n + 1.0, least.min(p)));
     let p_value = if impossible.is_empty() { (number * least).min(1.0) } else { 0.0 };
 
@@ -174,6 +191,7 @@ pub(crate) fn verdict(
         level,
         findings: Vec::new(),
         impossible,
+        rarest,
         chi_square,
         tails,
         beyond,
@@ -188,27 +206,53 @@ pub(crate) fn verdict(
     Ok(verdict)
 }
 
-/// Draws of classes that have no probability, and why they have none.
+/// Draws of classes that have no probability, and why they have none; and the rarest of those that were drawn although
+/// their probability is so small that it is rounded to 0.
 fn impossible(
     rows: &[Counted],
     probabilities: &[Vec<f64>],
     claimed: &Settings,
-    engine: &mut Engine,
-) -> Result<Vec<Impossible>, CliError> {
+) -> Result<(Vec<Impossible>, Option<Rare>), Error> {
+    let mut unfiltered = claimed.clone();
+    unfiltered.drop_filters();
+    let mut unfiltered = Engine::new(&unfiltered)?;
+    let filters = claimed.filters();
+    let mut engines = filters.iter().map(|(_, alone)| Engine::new(alone)).collect::<Result<Vec<_>, _>>()?;
+    let draws: u64 = rows.iter().map(|row| row.draws).sum();
     let mut found = Vec::new();
+    let mut rarest: Option<Rare> = None;
     for (at, (row, p)) in rows.iter().zip(probabilities).enumerate() {
-        for &(token, drawn) in row.counts.iter().filter(|&&(token, _)| p[token] == 0.0) {
+        let never: Vec<_> = row.counts.iter().filter(|&&(token, _)| p[token] == 0.0).collect();
+        if never.is_empty() {
+            continue;
+        }
+        let before_filters = unfiltered.probabilities(&row.logits)?;
+        let each = engines.iter_mut().map(|engine| engine.probabilities(&row.logits));
+        let each = each.collect::<Result<Vec<_>, _>>()?;
+        for &&(token, drawn) in &never {
             let reason = if row.logits[token] == f64::NEG_INFINITY {
                 "its logit is -inf"
             } else if claimed.is_ruled_out(token) {
                 "it is masked"
+            } else if before_filters[token] > 0.0 {
+                let culprit = filters.iter().zip(&each).find(|(_, alone)| alone[token] == 0.0);
+                culprit.map_or("the filters leave it out", |(&(why, _), _)| why)
             } else {
-                engine.why_not(&row.logits, token)?
+                let probability = exp(unfiltered.tempered_log_prob(&row.logits, token)?);
+                if probability > 0.0 {
+                    // Of all draws and classes, one that is as improbable.
+                    let p_value = (draws as f64 * row.logits.len() as f64 * probability).min(1.0);
+                    if rarest.is_none_or(|rarest| probability < rarest.probability) {
+                        rarest = Some(Rare { row: at, token, probability, p_value });
+                    }
+                    continue;
+                }
+                "it has no probability at this temperature"
             };
             found.push(Impossible { row: at, token, drawn, reason });
         }
     }
-    Ok(found)
+    Ok((found, rarest))
 }
 
 /// The gains of other temperatures on the same support.
@@ -242,7 +286,7 @@ fn named_gains(
 ) -> Result<Vec<Gain>, CliError> {
     let mut gains = Vec::new();
     for Alternative { what, settings } in alternatives {
-        let mut engine = Engine::new(settings)?;
+        let mut engine = Engine::new(settings).map_err(CliError::internal)?;
         let mut sum = 0.0;
         for row in rows.iter().filter(|row| row.draws > 0) {
             let Ok(q) = engine.probabilities(&row.logits) else {
