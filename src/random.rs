@@ -23,6 +23,14 @@ pub(crate) enum Purpose {
     SmoothNull = 4,
     Bootstrap = 5,
     Folds = 6,
+    /// A token by the inverse of the distribution; tokens one after the other without replacement.
+    Sample = 7,
+    /// Noise, a number for each token.
+    Gumbel = 8,
+    WithoutReplacement = 9,
+    /// Whether a draft is accepted, and what stands in for it.
+    Verify = 10,
+    Relaxed = 11,
 }
 
 /// A stream of numbers; see the module.
@@ -64,6 +72,15 @@ impl Random {
             unused: 0,
             spare_normal: None,
         }
+    }
+
+    /// A stream of its own for every position: its key and its stream are the block that stands there, so that no
+    /// number of draws at one position reaches into the next. Positions are below 2^56.
+    pub(crate) fn at(seed: u64, purpose: Purpose, stream: u64, position: u64) -> Random {
+        let mut place = Random::new(seed, purpose, stream);
+        place.next |= position;
+        let key = place.bits();
+        Random::new(key, purpose, place.bits())
     }
 
     /// 64 bits.

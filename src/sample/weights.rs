@@ -1,0 +1,348 @@
+//! Weights that are integers: what a token's share of the distribution is, exactly.
+//!
+//! ```text
+//! t_i = (x_i − m)·c,  c = log2(e)/τ in f64
+//! w_i = rint(2^t_i · 2^34)                    0 where t_i < −34.999
+//! W   = Σ w_i                                 in u64: exact, in any order, up to 2^30 classes
+//! P(i) = w_i / W                              as a fraction of integers
+//! ```
+//!
+//! The largest logit weighs 2^34. 2^t is a polynomial in f64 good to 2^-39, so that w_i is within 0.52 of
+//! exp((x_i − m)/τ)·2^34. Rows are gone through in blocks of 256: the first sweep leaves the largest logit of each, and a
+//! block whose largest weighs nothing is not looked at again.
+//!
+//! Departure: rounding to an integer is the addition of 2^52, after which the low bits of the f64 *are* the integer. They are
+//! added as u64, where Σ (bits of 2^52 + w_i) wraps, and n times the bits of 2^52 are taken off in the end.
+
+use crate::double::{Double, ldexp};
+use crate::element::Real;
+use crate::simd::{Kernel, Simd};
+use crate::temperature::Temperature;
+
+/// Logits looked at together: 1 KiB of f32.
+pub(super) const BLOCK: usize = 256;
+const LANES: usize = 16;
+/// The weight of the largest logit is 2^34.
+const RESOLUTION: u64 = 34;
+/// What weighs less than this power of two of the largest weighs nothing. Half a unit is 2^-35; the little more keeps the
+/// polynomial's own error out of the decision.
+const NOTHING: f64 = -34.999;
+/// 1.5 · 2^52: adding it rounds to an integer, which is left in the low bits.
+const ROUND: f64 = 6755399441055744.0;
+/// 2^52: between it and 2^53 the f64 are the integers.
+const INTEGER: f64 = 4503599627370496.0;
+const INTEGER_BITS: u64 = INTEGER.to_bits();
+
+/// 2^r = 1 + r (c_0 + r (c_1 + …)) on |r| ≤ 0.504, relative error 2^-39.88; from `python fixtures/exp_coefficients.py`.
+const EXP2: [f64; 8] = [
+    f64::from_bits(0x3fe62e42fef84570), // 0.693147180545720332
+    f64::from_bits(0x3fcebfbdff8d796a), // 0.240226506978568566
+    f64::from_bits(0x3fac6b08dd8f04fc), // 0.0555041094262467005
+    f64::from_bits(0x3f83b2ab60dd43a0), // 0.00961812867504524549
+    f64::from_bits(0x3f55d8742b3c3feb), // 0.00133334488504388104
+    f64::from_bits(0x3f2430a6e6ef303b), // 0.000154037832059807301
+    f64::from_bits(0x3ef00de8a5c2cfa1), // 0.0000153106033031338408
+    f64::from_bits(0x3eb6205d5bfc8b98), // 1.31883767546449715e-6
+];
+
+/// 2^(t + n), t up to 0 and above −900.
+#[inline(always)]
+fn exp2_plus<const N: u64>(t: f64) -> f64 {
+    let round = ROUND + N as f64;
+    let rounded = t + round;
+    let r = t - (rounded - round);
+    let mut p = EXP2[7];
+    for k in (0..7).rev() {
+        p = p.mul_add(r, EXP2[k]);
+    }
+    let p = p.mul_add(r, 1.0);
+    f64::from_bits(p.to_bits().wrapping_add(rounded.to_bits() << 52))
+}
+
+/// 2^t, t up to 0 and above −900: within 2^-39 of itself.
+#[inline(always)]
+pub(super) fn exp2(t: f64) -> f64 {
+    exp2_plus::<0>(t)
+}
+
+/// How a logit becomes a weight.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scale {
+    pub(super) max: f64,
+    /// log2(e)/τ; 0 for the two limits, where all that are kept weigh the same.
+    pub(super) factor: f64,
+}
+
+impl Scale {
+    /// The factor of a temperature on logits that were multiplied by 2^`staged` already.
+    pub(super) fn new(max: f64, tau: Temperature, staged: i32) -> Scale {
+        if tau.is_zero() || tau.is_infinite() {
+            return Scale { max, factor: 0.0 };
+        }
+        let (inverse, exponent) = tau.inverse();
+        // Above 2^1000 two different f32 are always further apart than any weight reaches.
+        let exponent = (exponent - staged).min(1000);
+        Scale { max, factor: ldexp(Double::LOG2_E.times(inverse).hi, exponent) }
+    }
+
+    /// The exponent of a logit's weight, 0 for the largest.
+    #[inline(always)]
+    pub(super) fn exponent<R: Real>(&self, x: R) -> f64 {
+        (x.to_f64() - self.max) * self.factor
+    }
+
+    /// 2^52 + the weight, as bits; just 2^52 for what lies below `at_least`.
+    #[inline(always)]
+    fn bits<R: Real>(&self, x: R, at_least: R) -> u64 {
+        // −40 weighs nothing.
+        let t = if x >= at_least { self.exponent(x) } else { -40.0 };
+        (exp2_plus::<RESOLUTION>(t) + INTEGER).to_bits()
+    }
+
+    /// The weight of one logit that is kept.
+    pub(super) fn weight<R: Real>(&self, x: R) -> u64 {
+        self.bits(x, R::LOWEST) - INTEGER_BITS
+    }
+
+    /// The smallest number that weighs anything: at τ = 0 the largest logit, at τ = ∞ the smallest finite one.
+    pub(super) fn smallest<R: Real>(&self, tau: Temperature) -> R {
+        let max = R::of_f64(self.max);
+        if tau.is_zero() {
+            max
+        } else if tau.is_infinite() {
+            R::LOWEST
+        } else {
+            smallest(max, self.max + NOTHING / self.factor, |x| self.exponent(x) >= NOTHING)
+        }
+    }
+}
+
+/// The smallest number of the type from LOWEST to `max` for which the condition holds, near `guess`; it holds for `max`, and
+/// for all above one for which it does.
+pub(super) fn smallest<R: Real>(max: R, guess: f64, holds: impl Fn(R) -> bool) -> R {
+    let mut x = R::of_f64(guess);
+    // A guess beyond the type, or none at all.
+    if !(x >= R::LOWEST) {
+        x = R::LOWEST;
+    }
+    if !(x <= max) {
+        x = max;
+    }
+    while !holds(x) {
+        x = x.next_up();
+    }
+    while x > R::LOWEST && holds(x.next_down()) {
+        x = x.next_down();
+    }
+    x
+}
+
+/// What a row keeps: all that come before a place in the order of falling logits and rising ids.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Cut<R> {
+    pub(super) value: R,
+    /// Of the logits equal to `value`, those up to this id.
+    pub(super) last: usize,
+}
+
+impl<R: Real> Cut<R> {
+    /// Everything but −∞.
+    pub(super) const NONE: Self = Cut { value: R::LOWEST, last: usize::MAX };
+
+    pub(super) fn at_least(value: R) -> Self {
+        Cut { value, last: usize::MAX }
+    }
+
+    #[inline(always)]
+    pub(super) fn keeps(&self, x: R, id: usize) -> bool {
+        x > self.value || (x == self.value && id <= self.last)
+    }
+
+    /// What both keep.
+    pub(super) fn and(self, other: Self) -> Self {
+        if other.value > self.value {
+            other
+        } else if self.value > other.value {
+            self
+        } else {
+            Cut { value: self.value, last: self.last.min(other.last) }
+        }
+    }
+
+    /// The smallest that is kept among ids from `from` up, if all of them are on one side of `last`.
+    #[inline(always)]
+    pub(super) fn within(&self, from: usize, to: usize) -> Option<R> {
+        if to <= self.last.saturating_add(1) {
+            Some(self.value)
+        } else if from > self.last {
+            Some(self.value.next_up())
+        } else {
+            None
+        }
+    }
+
+    /// Calls `of` with the one or two parts of a block in which one number is the smallest that is kept.
+    #[inline(always)]
+    pub(super) fn parts(&self, from: usize, block: &[R], mut of: impl FnMut(usize, &[R], R)) {
+        match self.within(from, from + block.len()) {
+            Some(at_least) => of(from, block, at_least),
+            None => {
+                let (left, right) = block.split_at(self.last + 1 - from);
+                of(from, left, self.value);
+                of(self.last + 1, right, self.value.next_up());
+            }
+        }
+    }
+}
+
+/// The first sweep: the largest logit of each block. Gives whether there is a NaN.
+pub(super) struct Peaks<'a, R> {
+    pub(super) row: &'a [R],
+    pub(super) maxima: &'a mut [R],
+}
+
+const WIDE: usize = 2 * LANES;
+
+impl<R: Real> Kernel for Peaks<'_, R> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> bool {
+        let mut nan = [R::NO_BITS; WIDE];
+        for (block, out) in self.row.chunks(BLOCK).zip(self.maxima) {
+            let mut best = [R::NEG_INFINITY; WIDE];
+            let (chunks, tail) = block.as_chunks::<WIDE>();
+            for chunk in chunks {
+                (best, nan) = raised(chunk, best, nan);
+            }
+            if !tail.is_empty() {
+                let mut last = [R::NEG_INFINITY; WIDE];
+                last[..tail.len()].copy_from_slice(tail);
+                (best, nan) = raised(&last, best, nan);
+            }
+            let mut width = WIDE;
+            while width > 1 {
+                width /= 2;
+                for i in 0..width {
+                    best[i] = if best[i + width] > best[i] { best[i + width] } else { best[i] };
+                }
+            }
+            *out = best[0];
+        }
+        let mut any = R::NO_BITS;
+        for bits in nan {
+            any = any | bits;
+        }
+        any != R::NO_BITS
+    }
+}
+
+#[inline(always)]
+fn raised<R: Real>(
+    chunk: &[R; WIDE],
+    best: [R; WIDE],
+    nan: [R::Bits; WIDE],
+) -> ([R; WIDE], [R::Bits; WIDE]) {
+    let (mut larger, mut seen) = (best, nan);
+    for i in 0..WIDE {
+        larger[i] = if chunk[i] > best[i] { chunk[i] } else { best[i] };
+        seen[i] = nan[i] | chunk[i].nan_bits();
+    }
+    (larger, seen)
+}
+
+/// The second sweep: the sum of all weights up to the end of each block.
+pub(super) struct Weigh<'a, R> {
+    pub(super) row: &'a [R],
+    pub(super) maxima: &'a [R],
+    pub(super) scale: Scale,
+    pub(super) cut: Cut<R>,
+    pub(super) sums: &'a mut [u64],
+}
+
+impl<R: Real> Kernel for Weigh<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Weigh { row, maxima, scale, cut, sums } = self;
+        let mut total = 0u64;
+        for (b, (block, (max, sum))) in row.chunks(BLOCK).zip(maxima.iter().zip(sums)).enumerate() {
+            if *max >= cut.value {
+                match cut.within(b * BLOCK, b * BLOCK + block.len()) {
+                    Some(at_least) => total = total.wrapping_add(weigh(block, scale, at_least)),
+                    None => {
+                        let (left, right) = block.split_at(cut.last + 1 - b * BLOCK);
+                        let right = weigh(right, scale, cut.value.next_up());
+                        total = total.wrapping_add(weigh(left, scale, cut.value) + right);
+                    }
+                }
+            }
+            *sum = total;
+        }
+    }
+}
+
+/// The sum of the weights of some logits.
+#[inline(always)]
+fn weigh<R: Real>(block: &[R], scale: Scale, at_least: R) -> u64 {
+    let mut lanes = [0u64; LANES];
+    let (chunks, tail) = block.as_chunks::<LANES>();
+    for chunk in chunks {
+        let mut next = lanes;
+        for i in 0..LANES {
+            next[i] = lanes[i].wrapping_add(scale.bits(chunk[i], at_least));
+        }
+        lanes = next;
+    }
+    let mut count = (chunks.len() * LANES) as u64;
+    if !tail.is_empty() {
+        let mut last = [R::NEG_INFINITY; LANES];
+        last[..tail.len()].copy_from_slice(tail);
+        for i in 0..LANES {
+            lanes[i] = lanes[i].wrapping_add(scale.bits(last[i], at_least));
+        }
+        count += LANES as u64;
+    }
+    let total = lanes.iter().fold(0u64, |sum, lane| sum.wrapping_add(*lane));
+    total.wrapping_sub(count.wrapping_mul(INTEGER_BITS))
+}
+
+/// The weights of a part of a row, one by one.
+pub(super) struct Expand<'a, R> {
+    pub(super) block: &'a [R],
+    pub(super) scale: Scale,
+    pub(super) at_least: R,
+    pub(super) weights: &'a mut [u64],
+}
+
+impl<R: Real> Kernel for Expand<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Expand { block, scale, at_least, weights } = self;
+        for (weight, &x) in weights.iter_mut().zip(block) {
+            *weight = scale.bits(x, at_least) - INTEGER_BITS;
+        }
+    }
+}
+
+/// How many logits of a part of a row are kept.
+pub(super) struct Count<'a, R> {
+    pub(super) block: &'a [R],
+    pub(super) at_least: R,
+}
+
+impl<R: Real> Kernel for Count<'_, R> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        let mut count = 0u32; // of a block
+        for &x in self.block {
+            count += u32::from(x >= self.at_least);
+        }
+        count as usize
+    }
+}
