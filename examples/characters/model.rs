@@ -14,7 +14,7 @@ use std::collections::HashMap;
 const ORDER: usize = 4;
 
 /// A trained model.
-pub struct Model {
+pub(crate) struct Model {
     /// Every character of the text, in order: a class is an index into them.
     characters: Vec<char>,
     /// Of every context of up to [`ORDER`] classes, how often each class followed.
@@ -23,7 +23,7 @@ pub struct Model {
 
 impl Model {
     /// Counts a text once.
-    pub fn train(text: &str) -> Model {
+    pub(crate) fn train(text: &str) -> Model {
         let mut characters: Vec<char> = text.chars().collect();
         characters.sort_unstable();
         characters.dedup();
@@ -40,22 +40,22 @@ impl Model {
     }
 
     /// How many characters there are.
-    pub fn classes(&self) -> usize {
+    pub(crate) fn classes(&self) -> usize {
         self.characters.len()
     }
 
     /// The classes of a text. A character that the training text lacks is left out.
-    pub fn encode(&self, text: &str) -> Vec<usize> {
+    pub(crate) fn encode(&self, text: &str) -> Vec<usize> {
         text.chars().filter_map(|c| self.characters.binary_search(&c).ok()).collect()
     }
 
     /// The character of a class.
-    pub fn character(&self, class: usize) -> char {
+    pub(crate) fn character(&self, class: usize) -> char {
         self.characters[class]
     }
 
     /// What may come next: `logits` becomes ln p of every class, from the shortest context to the longest.
-    pub fn predict(&self, before: &[usize], logits: &mut [f64]) {
+    pub(crate) fn predict(&self, before: &[usize], logits: &mut [f64]) {
         logits.fill(1.0 / logits.len() as f64);
         for length in 0..=ORDER.min(before.len()) {
             let Some(counts) = self.counts.get(&before[before.len() - length..]) else { break };

@@ -66,7 +66,13 @@ pub(crate) struct SampleArgs {
     pub(crate) check: Option<PathBuf>,
 
     /// How improbable draws must be for --check to fail, over all its tests
-    #[arg(long, value_name = "P", default_value_t = 0.001, requires = "check", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value_t = 0.001,
+        requires = "check",
+        allow_hyphen_values = true
+    )]
     pub(crate) level: f64,
 
     /// Print one JSON object, schema softargmax.sample/1 (with --check: softargmax.sample-check/1)
@@ -187,7 +193,8 @@ pub(crate) enum Method {
 /// 17=-2.5
 fn bias(text: &str) -> Result<(usize, f64), String> {
     let (id, value) = text.split_once('=').ok_or("it must be a class and a number: 17=-2.5")?;
-    let id = id.trim().parse().map_err(|_| format!("'{id}' is not a class: they are counted from 0"))?;
+    let id =
+        id.trim().parse().map_err(|_| format!("'{id}' is not a class: they are counted from 0"))?;
     let number: f64 = value.trim().parse().map_err(|_| format!("'{value}' is not a number"))?;
     Ok((id, number))
 }

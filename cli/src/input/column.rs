@@ -48,7 +48,9 @@ impl Width<'_> {
     fn refuse(&self, found: &str, what: &str) -> InputError {
         match self {
             Width::OneOrAll(beside) => too_wide(found, what, beside),
-            Width::Any(_) => InputError::new(format!("{found}: at most {MAX_NUMBERS} {what} a row")),
+            Width::Any(_) => {
+                InputError::new(format!("{found}: at most {MAX_NUMBERS} {what} a row"))
+            }
         }
     }
 }

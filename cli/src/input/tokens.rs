@@ -20,8 +20,9 @@ pub(crate) fn read_tokens(
 ) -> Result<[usize; 2], InputError> {
     let column = Column::open_any(path, what, rows)?;
     let width = column.width();
-    let has_header =
-        column.first_line().is_some_and(|cells| cells.iter().all(|cell| cell.parse::<f64>().is_err()));
+    let has_header = column
+        .first_line()
+        .is_some_and(|cells| cells.iter().all(|cell| cell.parse::<f64>().is_err()));
     let mut seen = 0;
     let rows = column.read(has_header, |cell| {
         let not_whole = |shown: &str| {
@@ -30,13 +31,16 @@ pub(crate) fn read_tokens(
                 .hint(format!("{what} are whole numbers, counted from 0"))
         };
         let token = match cell {
-            Cell::Number(number) => whole_number(number).ok_or_else(|| not_whole(&number.to_string()))?,
+            Cell::Number(number) => {
+                whole_number(number).ok_or_else(|| not_whole(&number.to_string()))?
+            }
             Cell::Text(text) => whole(text).ok_or_else(|| not_whole(text))?,
         };
         let class = usize::try_from(token).ok().filter(|&class| class < classes);
         let class = class.ok_or_else(|| {
             let counted = if classes == 1 { "there is 1" } else { &format!("there are {classes}") };
-            let error = InputError::new(format!("{token} is not a class: {counted}, counted from 0"));
+            let error =
+                InputError::new(format!("{token} is not a class: {counted}, counted from 0"));
             error.hint("do these belong to other logits?")
         })?;
         each(seen / width, class);
@@ -59,13 +63,18 @@ pub(crate) fn read_mask(path: &Path, classes: usize) -> Result<Vec<u64>, InputEr
         match value {
             Some(bit @ (0 | 1)) if seen < classes => bits[seen / 64] |= (bit as u64) << (seen % 64),
             Some(0 | 1) => {}
-            _ => return Err(InputError::new("a mask is of 1 and 0, for what may be drawn and what may not")),
+            _ => {
+                return Err(InputError::new(
+                    "a mask is of 1 and 0, for what may be drawn and what may not",
+                ));
+            }
         }
         seen += 1;
         Ok(())
     })?;
     if seen != classes {
-        let error = InputError::new(format!("{seen} entries, and the logits have {} classes", classes));
+        let error =
+            InputError::new(format!("{seen} entries, and the logits have {} classes", classes));
         return Err(error.hint("a 1 or a 0 for every class").within(&path.display().to_string()));
     }
     Ok(bits)
@@ -82,9 +91,11 @@ pub(crate) fn read_words(path: &Path, classes: usize) -> Result<Vec<String>, Inp
             1 => ("1 line".to_owned(), "names"),
             n => (format!("{n} lines"), "name"),
         };
-        return Err(InputError::new(format!("{lines} {verb} the classes, and the logits have {classes}"))
-            .hint("a word for every class, one a line, in the order of the columns")
-            .within(&name));
+        return Err(InputError::new(format!(
+            "{lines} {verb} the classes, and the logits have {classes}"
+        ))
+        .hint("a word for every class, one a line, in the order of the columns")
+        .within(&name));
     }
     Ok(words)
 }

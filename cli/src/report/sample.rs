@@ -3,7 +3,7 @@
 use super::bars::Bars;
 use super::fit::p_value_text;
 use super::table::{Table, print};
-use super::text::{figure, percent, short, significant, signed, tau};
+use super::text::{figure, percent, short, signed, significant, tau};
 use crate::error::CliError;
 use crate::sample::check::{FittedTemperature, Verdict};
 use crate::sample::distribution::Distribution;
@@ -76,9 +76,15 @@ pub(crate) fn print_check(
             None => format!("tail of {} of the mass", percent(tail.mass)),
         };
         let z = signed(tail.z, |z| significant(z, 2));
-        table.row([name, tail.drawn.to_string(), significant(tail.expected, 3), z, p(tail.p_value)]);
+        table.row([
+            name,
+            tail.drawn.to_string(),
+            significant(tail.expected, 3),
+            z,
+            p(tail.p_value),
+        ]);
     }
-    if let Some(beyond) = beyond {
+    if let Some(beyond) = beyond.filter(|beyond| beyond.mass > 0.0) {
         let name = format!("beyond rank {}, the last one drawn", beyond.ranks);
         table.row([name, "0".into(), significant(beyond.expected, 3), none(), p(beyond.p_value)]);
     }
@@ -86,9 +92,12 @@ pub(crate) fn print_check(
     table.row([name, none(), none(), none(), p(verdict.alternatives_p_value)]);
     table.print()?;
     print(|out| {
-        if let Some(FittedTemperature { fitted, interval: [low, high] }) = verdict.temperature {
+        if let Some(FittedTemperature { fitted, interval: [low, high], .. }) = verdict.temperature {
             let [fitted, low, high] = [fitted, low, high].map(tau);
-            writeln!(out, "the draws are likeliest at temperature {fitted} (95 % interval {low} to {high})")?;
+            writeln!(
+                out,
+                "the draws are likeliest at temperature {fitted} (95 % interval {low} to {high})"
+            )?;
         }
         if verdict.passed {
             return writeln!(

@@ -75,7 +75,7 @@ impl<'a> Engine<'a> {
         position: u64,
         tokens: &mut [u32],
     ) -> Result<(), Error> {
-        self.sampler.sample_without_replacement(logits, &self.context(stream, position), tokens)
+        self.sampler.sample_n(logits, &self.context(stream, position), tokens)
     }
 
     /// Adds to `known` what there is to say about those tokens that are not in it; says how many can be drawn.
@@ -114,7 +114,8 @@ impl<'a> Engine<'a> {
             raw_probability: libm::exp(raw),
             probability,
         };
-        let mut entries: Vec<Entry> = classes.map(entry).filter(|entry| entry.probability > 0.0).collect();
+        let mut entries: Vec<Entry> =
+            classes.map(entry).filter(|entry| entry.probability > 0.0).collect();
         entries.sort_by(|a, b| b.probability.total_cmp(&a.probability));
         Ok(Distribution { settings: self.settings.to_string(), classes: logits.len(), entries })
     }

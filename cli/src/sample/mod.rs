@@ -24,7 +24,7 @@ use crate::args::{Logits, SampleArgs};
 use crate::error::CliError;
 use crate::progress::Progress;
 use crate::{json, report};
-use distribution::{Distribution, Engine};
+use distribution::Engine;
 use rows::LogitRows;
 use settings::Settings;
 use writer::{Form, Shape, Writer};
@@ -39,7 +39,8 @@ pub(crate) fn run(args: &SampleArgs) -> Result<ExitCode, CliError> {
     let mut rows = LogitRows::open(Logits::from_words(&args.logits)?)?;
     let classes = rows.classes();
     let settings = Settings::from_args(&args.parameters, &args.chance, classes)?;
-    let words = args.names.as_deref().map(|path| crate::input::read_words(path, classes)).transpose()?;
+    let words =
+        args.names.as_deref().map(|path| crate::input::read_words(path, classes)).transpose()?;
     if let Some(observed) = &args.check {
         return check(args, &mut rows, &settings, observed, words.as_deref());
     }
@@ -116,7 +117,8 @@ fn draw(
 ) -> Result<(), CliError> {
     let form = form(args)?;
     if form == Form::Npy && words.is_some() {
-        return Err(CliError::refused(".npy files have no words").hint("name the output .csv, or leave out --names"));
+        return Err(CliError::refused(".npy files have no words")
+            .hint("name the output .csv, or leave out --names"));
     }
     let (stream, position) = (args.chance.stream, args.chance.position);
     let is_shown = form != Form::Json && args.output.is_none() && std::io::stdout().is_terminal();
@@ -197,7 +199,8 @@ fn show(
     let mut engine = Engine::new(settings).map_err(CliError::refused)?;
     let mut writer = None;
     if args.json {
-        let shape = Shape { rows: rows.shape(), is_open_ended: true, is_single: false, draws: None };
+        let shape =
+            Shape { rows: rows.shape(), is_open_ended: true, is_single: false, draws: None };
         let document = document(args, rows, settings);
         writer = Some(Writer::open(None, Form::Json, shape, "distribution", &document)?);
     }
@@ -239,7 +242,10 @@ fn check(
     words: Option<&[String]>,
 ) -> Result<ExitCode, CliError> {
     if !(args.level > 0.0 && args.level < 1.0) {
-        return Err(CliError::refused(format!("--level {} is not allowed: between 0 and 1", args.level)));
+        return Err(CliError::refused(format!(
+            "--level {} is not allowed: between 0 and 1",
+            args.level
+        )));
     }
     let (classes, logits) = (rows.classes(), rows.collect()?);
     // Of text, the shape is known now.

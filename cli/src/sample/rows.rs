@@ -118,7 +118,8 @@ impl LogitRows {
         let mut all = Vec::new();
         self.for_each(|rows, _, logits| {
             if all.len() + logits.len() > LIMIT {
-                let error = rows.refused(None, format!("more than the {LIMIT} numbers that are allowed"));
+                let error =
+                    rows.refused(None, format!("more than the {LIMIT} numbers that are allowed"));
                 return Err(error.hint("check some of the rows, with their draws"));
             }
             all.extend_from_slice(logits);
@@ -131,11 +132,13 @@ impl LogitRows {
     pub(super) fn explain(&self, row: Option<usize>, error: Error) -> CliError {
         match error {
             Error::LogitNan { class, .. } => {
-                let refused = self.refused(row, format!("class {class} is nan, so there is no distribution"));
+                let refused =
+                    self.refused(row, format!("class {class} is nan, so there is no distribution"));
                 refused.hint("leave the row out, or put -inf for a class that cannot be drawn")
             }
             Error::AllMasked { .. } => {
-                let reason = "every class is masked or has a logit of -inf, so that none can be drawn";
+                let reason =
+                    "every class is masked or has a logit of -inf, so that none can be drawn";
                 self.refused(row, reason).hint("leave at least one class unmasked")
             }
             error => self.refused(row, error),

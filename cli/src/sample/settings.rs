@@ -69,7 +69,8 @@ impl Settings {
 
     /// Whether the mask or the bias leaves a class out.
     pub(crate) fn is_ruled_out(&self, class: usize) -> bool {
-        let is_masked = self.mask.as_ref().is_some_and(|bits| bits[class / 64] >> (class % 64) & 1 == 0);
+        let is_masked =
+            self.mask.as_ref().is_some_and(|bits| bits[class / 64] >> (class % 64) & 1 == 0);
         let bias = self.params.logit_bias.iter().filter(|&&(id, _)| id as usize == class);
         is_masked || bias.map(|&(_, bias)| bias).any(|bias| bias == f64::NEG_INFINITY)
     }
@@ -78,7 +79,13 @@ impl Settings {
         let off = SamplingParams::default();
         let SamplingParams { top_k, top_p, min_p, typical_p, top_n_sigma, order, .. } = off;
         self.params = SamplingParams {
-            top_k, top_p, min_p, typical_p, top_n_sigma, order, ..self.params.clone()
+            top_k,
+            top_p,
+            min_p,
+            typical_p,
+            top_n_sigma,
+            order,
+            ..self.params.clone()
         };
     }
 
@@ -199,7 +206,9 @@ fn checked(class: usize, classes: usize, flag: &str) -> Result<u32, CliError> {
         Ok(id) if class < classes => Ok(id),
         _ => {
             let counted = if classes == 1 { "there is 1" } else { &format!("there are {classes}") };
-            Err(CliError::refused(format!("{flag}: {class} is not a class: {counted}, counted from 0")))
+            Err(CliError::refused(format!(
+                "{flag}: {class} is not a class: {counted}, counted from 0"
+            )))
         }
     }
 }

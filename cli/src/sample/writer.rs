@@ -84,7 +84,8 @@ impl Writer {
         match form {
             Form::Text { .. } => {}
             Form::Npy if target.is_terminal() => {
-                return Err(CliError::refused(".npy is not for terminals").hint("name a file: -o draws.npy"));
+                return Err(CliError::refused(".npy is not for terminals")
+                    .hint("name a file: -o draws.npy"));
             }
             Form::Npy => {
                 if shape.is_open_ended {

@@ -1,7 +1,5 @@
 //! What a failed check says in words.
 
-use libm::log;
-
 use super::{FittedTemperature, Impossible, Rare, Verdict};
 use crate::report::text::{significant, tau as short_tau};
 
@@ -24,10 +22,15 @@ pub(super) fn of(verdict: &Verdict, tau: f64, tests: f64, words: Option<&[String
         let draws: u64 = rest.iter().map(|one| one.drawn).sum();
         found.push(format!("so were {} other classes, {} in all", rest.len(), times(draws)));
     }
-    if let Some(Rare { row, token, probability, .. }) = verdict.rarest.filter(|one| is_significant(one.p_value)) {
+    if let Some(Rare { row, token, probability, .. }) =
+        verdict.rarest.filter(|one| is_significant(one.p_value))
+    {
         let row = if several_rows { format!("row {row}: ") } else { String::new() };
         let class = class(token, words);
-        found.push(format!("{row}{class} was drawn, and its probability is {}", significant(probability, 3)));
+        found.push(format!(
+            "{row}{class} was drawn, and its probability is {}",
+            significant(probability, 3)
+        ));
     }
     if let Some(beyond) = verdict.beyond.filter(|beyond| is_significant(beyond.p_value)) {
         found.push(format!(
@@ -65,26 +68,22 @@ pub(super) fn of(verdict: &Verdict, tau: f64, tests: f64, words: Option<&[String
     found
 }
 
-/// What would have given such draws, if something usual would.
+/// What would have given such draws, if something usual would. That something is wrong is known by now, so that it need
+/// only be clearly likelier than what was claimed.
 fn explanation(verdict: &Verdict, tau: f64) -> Option<String> {
-    let best = verdict.alternatives.first()?;
-    let named = verdict.alternatives.iter().find(|gain| !gain.is_grid)?;
-    let bound = log(verdict.alternatives.len() as f64) - best.nats;
-    if bound > log(verdict.level) {
-        return None;
-    }
+    let named = verdict.alternatives.iter().find(|gain| !gain.is_grid);
+    let named = named.filter(|gain| gain.nats > CLEARLY);
+    let least = named.map_or(CLEARLY, |gain| gain.nats + CLEARLY);
     match verdict.temperature {
-        // A grid of temperatures comes near the fitted one, a story of no free number meets it.
-        Some(FittedTemperature { fitted, interval: [low, high] }) if best.nats > named.nats + CLEARLY => {
-            Some(format!(
-                "it looks like temperature {} ({} to {}) rather than {}",
-                short_tau(fitted),
-                short_tau(low),
-                short_tau(high),
-                short_tau(tau)
-            ))
+        // A story of no free number is the better one where both are about as likely.
+        Some(FittedTemperature { fitted, interval: [low, high], gain }) if gain > least => {
+            let [fitted, low, high, tau] = [fitted, low, high, tau].map(short_tau);
+            Some(format!("it looks like temperature {fitted} ({low} to {high}) rather than {tau}"))
         }
-        _ => Some(format!("it looks as if {}", named.what)),
+        _ => named.map(|gain| match gain.what.starts_with("temperature ") {
+            true => format!("it looks like {} rather than {}", gain.what, short_tau(tau)),
+            false => format!("it looks as if {}", gain.what),
+        }),
     }
 }
 

@@ -13,10 +13,15 @@
 //! to them before: the temperature of ln p that suits the draws is τ'/τ.
 
 use libm::{exp, log};
-use softargmax::{FitOptions, Rows, Temperature, fit_temperature, log_sum_exp};
+use softargmax::{
+    FitOptions, Rows, Statistics, Temperature, fit_temperature, log_sum_exp, statistics,
+};
 
 use super::Counted;
 use crate::error::CliError;
+
+/// The 97.5 % quantile of the normal distribution.
+const Z_95: f64 = 1.959_963_984_540_054;
 
 /// Σ ln q(class) over the draws of a row; −∞ where one of them is impossible.
 pub(super) fn log_likelihood(q: &[f64], counts: &[(usize, u64)]) -> f64 {
@@ -52,7 +57,10 @@ pub(super) struct Factor {
 }
 
 /// Fits it; `None` where there is none (all draws of a row's largest, or all rows uniform), or a draw is impossible.
-pub(super) fn fit(rows: &[Counted], probabilities: &[Vec<f64>]) -> Result<Option<Factor>, CliError> {
+pub(super) fn fit(
+    rows: &[Counted],
+    probabilities: &[Vec<f64>],
+) -> Result<Option<Factor>, CliError> {
     let drawn = || rows.iter().zip(probabilities).filter(|(row, _)| row.draws > 0);
     if drawn().any(|(row, p)| row.counts.iter().any(|&(class, _)| p[class] == 0.0)) {
         return Ok(None);
@@ -67,7 +75,8 @@ pub(super) fn fit(rows: &[Counted], probabilities: &[Vec<f64>]) -> Result<Option
         let mut counts = row.counts.iter().peekable();
         let start = logits.len();
         for (class, &p) in p.iter().enumerate().filter(|&(_, &p)| p > 0.0) {
-            let count = counts.next_if(|&&(drawn, _)| drawn == class).map_or(0, |&(_, count)| count);
+            let count =
+                counts.next_if(|&&(drawn, _)| drawn == class).map_or(0, |&(_, count)| count);
             logits.push(log(p));
             shares.push(count as f64 / row.draws as f64);
         }
@@ -80,5 +89,13 @@ pub(super) fn fit(rows: &[Counted], probabilities: &[Vec<f64>]) -> Result<Option
     let shares = Rows::new(&shares, width).map_err(CliError::internal)?;
     let options = FitOptions { weights: Some(&weights), prior: None };
     let fit = fit_temperature(logits, shares, &options).map_err(CliError::internal)?;
-    Ok(fit.estimate.map(|found| Factor { best: found.temperature.tau(), interval: found.interval }))
+    let Some(found) = fit.estimate else { return Ok(None) };
+    // What every draw says of ln(factor): the variance of ln p / factor. (The fit itself has the error of labels that
+    // were shares to begin with, and these are counts.)
+    let best = found.temperature.tau();
+    let of_rows = statistics(logits, found.temperature).map_err(CliError::internal)?;
+    let variance = |(row, draws): (&Statistics, &f64)| draws * row.variance / (best * best);
+    let information: f64 = of_rows.iter().zip(&weights).map(variance).sum();
+    let reach = exp(Z_95 / information.sqrt());
+    Ok(Some(Factor { best, interval: [best / reach, best * reach] }))
 }

@@ -84,7 +84,10 @@ pub(crate) struct Rare {
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct FittedTemperature {
     pub(crate) fitted: f64,
+    /// 95 %, as far as the draws are many.
     pub(crate) interval: [f64; 2],
+    /// How much likelier than at the temperature claimed, in nats.
+    pub(crate) gain: f64,
 }
 
 /// How much likelier the draws are if something else was done.
@@ -128,15 +131,18 @@ pub(crate) fn count(
     })?;
     let name = path.display();
     if surplus || (rows > 1 && lines != rows) {
-        return Err(CliError::refused(format!("{name}: {lines} rows of draws, and {rows} of logits"))
-            .hint("a line of draws for every row of logits, in the same order"));
+        return Err(CliError::refused(format!(
+            "{name}: {lines} rows of draws, and {rows} of logits"
+        ))
+        .hint("a line of draws for every row of logits, in the same order"));
     }
     if drawn.iter().all(Vec::is_empty) {
         return Err(CliError::refused(format!("{name}: no draws, so there is nothing to check")));
     }
     let counted = |(logits, mut drawn): (&[f64], Vec<usize>)| {
         drawn.sort_unstable();
-        let counts = drawn.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u64)).collect();
+        let counts =
+            drawn.chunk_by(|a, b| a == b).map(|same| (same[0], same.len() as u64)).collect();
         Counted { logits: logits.to_vec(), counts, draws: drawn.len() as u64 }
     };
     Ok(logits.chunks_exact(classes).zip(drawn).map(counted).collect())
@@ -151,19 +157,24 @@ pub(crate) fn verdict(
     explain: impl Fn(usize, Error) -> CliError,
 ) -> Result<Verdict, CliError> {
     let mut engine = Engine::new(claimed).map_err(CliError::refused)?;
-    let probabilities = rows.iter().enumerate().map(|(at, row)| {
-        engine.probabilities(&row.logits).map_err(|error| explain(at, error))
-    });
+    let probabilities = rows
+        .iter()
+        .enumerate()
+        .map(|(at, row)| engine.probabilities(&row.logits).map_err(|error| explain(at, error)));
     let probabilities: Vec<Vec<f64>> = probabilities.collect::<Result<_, _>>()?;
-    let (impossible, rarest) = impossible(rows, &probabilities, claimed).map_err(CliError::internal)?;
+    let (impossible, rarest) =
+        impossible(rows, &probabilities, claimed).map_err(CliError::internal)?;
     let ranked: Vec<Ranked> =
         rows.iter().zip(&probabilities).map(|(row, p)| Ranked::new(p, &row.counts)).collect();
     let (chi_square, outlier) = ChiSquare::of(&ranked);
     let tails = Tail::all_of(&ranked);
     let beyond = Beyond::of(&ranked);
 
-    let claimed_likelihood: f64 =
-        rows.iter().zip(&probabilities).map(|(row, p)| likelihood::log_likelihood(p, &row.counts)).sum();
+    let claimed_likelihood: f64 = rows
+        .iter()
+        .zip(&probabilities)
+        .map(|(row, p)| likelihood::log_likelihood(p, &row.counts))
+        .sum();
     let mut gains = temperature_gains(rows, &probabilities, claimed, claimed_likelihood)?;
     let alternatives = alternatives::of(claimed);
     gains.extend(named_gains(rows, &alternatives, claimed_likelihood)?);
@@ -171,14 +182,25 @@ pub(crate) fn verdict(
     let likelihood_p = (gains.len() as f64 * exp(-most)).min(1.0);
 
     let tau = claimed.temperature().tau();
-    let temperature = likelihood::fit(rows, &probabilities)?.map(|factor| FittedTemperature {
-        fitted: factor.best * tau,
-        interval: factor.interval.map(|end| end * tau),
-    });
-    let temperature = temperature.filter(|_| tau > 0.0 && tau.is_finite());
+    let mut temperature = None;
+    if tau > 0.0
+        && tau.is_finite()
+        && let Some(factor) = likelihood::fit(rows, &probabilities)?
+    {
+        let mut log_likelihood = 0.0;
+        for (row, p) in rows.iter().zip(&probabilities) {
+            log_likelihood += likelihood::log_likelihoods_at(p, &row.counts, &[factor.best])?[0];
+        }
+        let [fitted, low, high] =
+            [factor.best, factor.interval[0], factor.interval[1]].map(|f| f * tau);
+        let gain = log_likelihood - claimed_likelihood;
+        temperature = Some(FittedTemperature { fitted, interval: [low, high], gain });
+    }
 
     let tests = [chi_square.p_value, likelihood_p].into_iter();
-    let tests = tests.chain(tails.iter().map(|tail| tail.p_value)).chain(beyond.map(|beyond| beyond.p_value));
+    let tests = tests
+        .chain(tails.iter().map(|tail| tail.p_value))
+        .chain(beyond.map(|beyond| beyond.p_value));
     let tests = tests.chain(rarest.map(|rarest| rarest.p_value));
     let (number, least) = tests.fold((0.0, 1.0f64), |(n, least), p| (n + 1.0, least.min(p)));
     let p_value = if impossible.is_empty() { (number * least).min(1.0) } else { 0.0 };
@@ -217,7 +239,8 @@ fn impossible(
     unfiltered.drop_filters();
     let mut unfiltered = Engine::new(&unfiltered)?;
     let filters = claimed.filters();
-    let mut engines = filters.iter().map(|(_, alone)| Engine::new(alone)).collect::<Result<Vec<_>, _>>()?;
+    let mut engines =
+        filters.iter().map(|(_, alone)| Engine::new(alone)).collect::<Result<Vec<_>, _>>()?;
     let draws: u64 = rows.iter().map(|row| row.draws).sum();
     let mut found = Vec::new();
     let mut rarest: Option<Rare> = None;

@@ -45,7 +45,8 @@ impl Ranked {
         let mut drawn = vec![0; probabilities.len()];
         counts.iter().for_each(|&(class, count)| drawn[class] += count);
         let cells = probabilities.iter().zip(drawn).enumerate();
-        let mut cells: Vec<Cell> = cells.map(|(class, (&p, drawn))| Cell { class, p, drawn }).collect();
+        let mut cells: Vec<Cell> =
+            cells.map(|(class, (&p, drawn))| Cell { class, p, drawn }).collect();
         cells.retain(|cell| cell.p > 0.0);
         // Stable: of equal probabilities, the lower class first.
         cells.sort_by(|a, b| b.p.total_cmp(&a.p));
@@ -205,7 +206,8 @@ mod tests {
     #[test]
     fn a_tail_holds_what_its_mass_allows() {
         // Ranks: 0.9, 0.06, 0.04: the tail of a tenth is the last two, that of a hundredth is empty.
-        let tails = Tail::all_of(&[Ranked::new(&[0.06, 0.9, 0.04], &[(0, 30), (1, 1800), (2, 170)])]);
+        let tails =
+            Tail::all_of(&[Ranked::new(&[0.06, 0.9, 0.04], &[(0, 30), (1, 1800), (2, 170)])]);
         assert_eq!(tails.len(), 1);
         let Tail { from_rank, drawn, expected, z, .. } = tails[0];
         assert_eq!((from_rank, drawn), (Some(1), 200));
