@@ -9,7 +9,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-const PAGES: [&str; 3] = ["README.md", "docs/temperature.md", "docs/calibration.md"];
+const PAGES: [&str; 4] =
+    ["README.md", "docs/temperature.md", "docs/calibration.md", "docs/sampling.md"];
 /// How a page says `softargmax` where the program is not installed yet.
 const FROM_SOURCE: &str = "cargo run --release -p softargmax-cli --";
 
@@ -147,6 +148,8 @@ fn every_link_leads_somewhere() {
         "CONTRIBUTING.md",
         "docs/temperature.md",
         "docs/calibration.md",
+        "docs/sampling.md",
+        "examples/characters/README.md",
         "docs/numerics.md",
     ] {
         let text = read(page);

@@ -106,18 +106,18 @@ fn read_npy(path: &str) -> (String, Vec<i64>) {
 
 #[test]
 fn a_seed_is_a_sequence_of_draws() {
+    let of = |seed: &str, more: &[&str]| {
+        tokens(&[&["1", "5", "7", "10", "-t", "6", "--seed", seed], more].concat())
+    };
     // Golden: a changed draw is a breaking change.
-    let ten = tokens(&["1", "5", "7", "10", "-t", "2", "--seed", "1", "-n", "10"]);
-    assert_eq!(ten, [3, 3, 3, 1, 3, 3, 3, 3, 3, 3]);
-    let of =
-        |more: &[&str]| tokens(&[&["1", "5", "7", "10", "-t", "2", "--seed", "1"], more].concat());
-    assert_eq!(of(&["-n", "4"]), ten[..4]);
-    assert_eq!(of(&["-n", "6", "--position", "4"]), ten[4..]);
-    assert_eq!(of(&[]), ten[..1]);
-    let hundred = of(&["-n", "100"]);
-    for other in [&["--seed", "2"][..], &["--stream", "1"], &["--method", "gumbel"]] {
-        assert_ne!(of(&[&["-n", "100"], other].concat()), hundred, "{other:?}");
-    }
+    let twenty = of("1", &["-n", "20"]);
+    assert_eq!(twenty, [1, 2, 3, 0, 3, 3, 1, 3, 3, 3, 0, 3, 3, 3, 1, 2, 1, 2, 1, 2]);
+    assert_eq!(of("1", &["-n", "4"]), twenty[..4]);
+    assert_eq!(of("1", &["-n", "16", "--position", "4"]), twenty[4..]);
+    assert_eq!(of("1", &[]), twenty[..1]);
+    assert_ne!(of("2", &["-n", "20"]), twenty);
+    assert_ne!(of("1", &["-n", "20", "--stream", "1"]), twenty);
+    assert_ne!(of("1", &["-n", "20", "--method", "gumbel"]), twenty);
 }
 
 /// A row of a file has the stream of its number, and neither its neighbours nor the format matter.
@@ -364,7 +364,7 @@ fn draws_of_this_sampler_pass() {
 #[test]
 fn a_mistake_is_found_and_named() {
     let folder = Folder::new();
-    let n = ["-n", "5000", "--seed", "1"];
+    let n = ["-n", "20000", "--seed", "1"];
     let mask = folder.write("mask.csv", "1\n1\n1\n0\n1\n1\n1\n1\n");
     for (drawn, claimed, words) in [
         (&["-t", "0.9"][..], &["-t", "0.8"][..], "it looks like temperature 0.9 rather than 0.8"),
@@ -375,7 +375,11 @@ fn a_mistake_is_found_and_named() {
         (&["-t", "0.5"], &["-t", "2"], "the logits had been multiplied by the temperature"),
         (&["-t", "0"], &["-t", "1"], "the largest logit had always been taken"),
         (&["--top-p", "0.95"], &[], "top-p 0.95 had been applied"),
-        (&["--top-p", "0.95"], &[], "nothing beyond rank 4 was drawn"),
+        (
+            &["--top-p", "0.95"],
+            &[],
+            "nothing beyond rank 3 was drawn, where 904 draws were expected",
+        ),
         (&[], &["--top-p", "0.95"], "top-p leaves it out"),
         (&[], &["--top-p", "0.95"], "top-p had been left out"),
         (
@@ -447,6 +451,28 @@ fn rows_of_a_single_draw_are_judged_together() {
     assert!(
         refusal(&[&logits, "--check", &short]).contains("499 rows of draws, and 500 of logits")
     );
+}
+
+/// The weights of far classes are 0; a sampler that does not round them away may draw one.
+#[test]
+fn a_class_that_is_only_rounded_away_is_not_impossible() {
+    let folder = Folder::new();
+    // exp(-24.5) is 2.3e-11, below 2^-35.
+    let likely = "0\n".repeat(999);
+    let once = folder.write("once.csv", likely.clone() + "1\n");
+    let verdict = json(&["0", "-24.5", "--check", &once], FAILED);
+    assert!(says(&verdict, "class 1 was drawn, and its probability is 2.29e-11"), "{verdict}");
+    assert!(verdict["impossible"].as_array().expect("a list").is_empty());
+    // Of ten million draws it may be.
+    let flat = vec!["-24.5"; 400];
+    let logits = [&["0"], &flat[..]].concat();
+    let draws = npy("|u1", "(1000000, 1)", &[&[0; 999_999][..], &[7]].concat());
+    let draws = folder.write("draws.npy", draws);
+    let verdict = json(&[&logits[..], &["--check", &draws]].concat(), 0);
+    assert_eq!(verdict["rarest"]["token"], 7);
+    // Behind a filter it is no question of rounding.
+    let verdict = json(&["0", "-5", "--top-k", "1", "--check", &once], FAILED);
+    assert!(says(&verdict, "class 1 was drawn once, but top-k leaves it out"), "{verdict}");
 }
 
 #[test]
@@ -535,7 +561,7 @@ fn draws_that_cannot_be_checked_are_refused() {
         (&["--check", &none], &["none.npy: no draws"]),
         (&["--check", "missing.csv"], &["missing.csv"]),
         (&["--check", &good, "--level", "2"], &["--level 2"]),
-        (&["--check", &good, "-n", "5"], &["-n"]),
+        (&["--check", &good, "-n", "5"], &["--draws"]),
     ];
     for (more, parts) in cases {
         let message = refusal(&[&["1", "2"], more].concat());

@@ -59,7 +59,7 @@ pub(crate) fn print_check(
     settings: &str,
     verdict: &Verdict,
 ) -> Result<(), CliError> {
-    let Verdict { draws, impossible, chi_square, tails, beyond, alternatives, .. } = verdict;
+    let Verdict { draws, impossible, chi_square, tails, beyond, .. } = verdict;
     let of = if rows == 1 { String::new() } else { format!(" of {rows} rows") };
     print(|out| writeln!(out, "{observed}: {draws} draws{of} from {classes} classes, {settings}"))?;
     let mut table = Table::new(["test", "drawn", "expected", "sigma", "p"]);
@@ -88,7 +88,7 @@ pub(crate) fn print_check(
         let name = format!("beyond rank {}, the last one drawn", beyond.ranks);
         table.row([name, "0".into(), significant(beyond.expected, 3), none(), p(beyond.p_value)]);
     }
-    let name = format!("likelihood, beside {} others", alternatives.len());
+    let name = format!("likelihood, beside {} others", verdict.alternatives_tried);
     table.row([name, none(), none(), none(), p(verdict.alternatives_p_value)]);
     table.print()?;
     print(|out| {

@@ -15,13 +15,14 @@ pub(super) struct Alternative {
 }
 
 /// Temperatures that people use.
-const TEMPERATURES: [f64; 12] = [0.1, 0.2, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0];
+const TEMPERATURES: [&str; 12] =
+    ["0.1", "0.2", "0.3", "0.5", "0.6", "0.7", "0.8", "0.9", "1", "1.2", "1.5", "2"];
 const TOP_K: [usize; 6] = [1, 10, 20, 40, 50, 100];
 const TOP_P: [f64; 5] = [0.5, 0.8, 0.9, 0.95, 0.99];
 const MIN_P: [f64; 4] = [0.01, 0.02, 0.05, 0.1];
 
 /// Those that differ from what is claimed.
-pub(super) fn of(claimed: &Settings) -> Vec<Alternative> {
+pub(super) fn of(claimed: &Settings, classes: usize) -> Vec<Alternative> {
     let mut all: Vec<Alternative> = Vec::new();
     let mut add = |what: String, change: &dyn Fn(&mut Settings)| {
         let mut settings = claimed.clone();
@@ -43,7 +44,7 @@ pub(super) fn of(claimed: &Settings) -> Vec<Alternative> {
         at("all classes that are kept had been drawn equally".to_owned(), f64::INFINITY),
     ]
     .into_iter()
-    .chain(TEMPERATURES.map(|tau| at(format!("temperature {tau}"), tau)))
+    .chain(TEMPERATURES.map(|tau| (format!("temperature {tau}"), tau.parse().ok())))
     {
         if let Some(temperature) = temperature {
             add(what, &|settings| settings.params.temperature = temperature);
@@ -56,7 +57,7 @@ pub(super) fn of(claimed: &Settings) -> Vec<Alternative> {
     add("typical had been left out".to_owned(), &|s| s.params.typical_p = off().typical_p);
     add("top-nσ had been left out".to_owned(), &|s| s.params.top_n_sigma = off().top_n_sigma);
     add("no filter had been applied".to_owned(), &Settings::drop_filters);
-    for k in TOP_K {
+    for k in TOP_K.into_iter().filter(|&k| k < classes) {
         add(format!("top-k {k} had been applied"), &|s| s.params.top_k = k);
     }
     for p in TOP_P {
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     fn names(claimed: &Settings) -> Vec<String> {
-        of(claimed).into_iter().map(|one| one.what).collect()
+        of(claimed, 64).into_iter().map(|one| one.what).collect()
     }
 
     #[test]
@@ -95,6 +96,7 @@ mod tests {
         for what in ["had been left out", "twice", "multiplied", "after the filters", "no filter"] {
             assert!(!says(&all, what), "{what}: {all:?}");
         }
+        assert!(!says(&all, "top-k 100"), "all of 64 classes: {all:?}");
         for what in ["temperature 0.9", "top-k 40", "always been taken", "drawn equally"] {
             assert!(says(&all, what), "{what}: {all:?}");
         }

@@ -7,6 +7,8 @@ use crate::report::text::{significant, tau as short_tau};
 const NAMED: usize = 5;
 /// How far two likelihoods must be apart for one to be the better story, in nats: a factor of 20.
 const CLEARLY: f64 = 3.0;
+/// And how near, for them to be of the same distribution.
+const SAME: f64 = 1e-9;
 
 /// A sentence for everything that is wrong, the most telling first. `tests` is the number of tests.
 pub(super) fn of(verdict: &Verdict, tau: f64, tests: f64, words: Option<&[String]>) -> Vec<String> {
@@ -32,7 +34,8 @@ pub(super) fn of(verdict: &Verdict, tau: f64, tests: f64, words: Option<&[String
             significant(probability, 3)
         ));
     }
-    if let Some(beyond) = verdict.beyond.filter(|beyond| is_significant(beyond.p_value)) {
+    let beyond = verdict.beyond.filter(|beyond| is_significant(beyond.p_value));
+    if let Some(beyond) = beyond {
         found.push(format!(
             "nothing beyond rank {} was drawn, where {} draws were expected",
             beyond.ranks,
@@ -40,7 +43,10 @@ pub(super) fn of(verdict: &Verdict, tau: f64, tests: f64, words: Option<&[String
         ));
     }
     let worst = verdict.tails.iter().filter(|tail| is_significant(tail.p_value));
-    if let Some(tail) = worst.min_by(|a, b| a.p_value.total_cmp(&b.p_value)) {
+    // A tail of which there is nothing has been told of.
+    if let Some(tail) = worst.min_by(|a, b| a.p_value.total_cmp(&b.p_value))
+        && (beyond.is_none() || tail.drawn > 0)
+    {
         let place = match tail.from_rank {
             Some(rank) => format!("the tail beyond rank {rank}"),
             None => format!("the tail of {} of the mass", tail.mass),
@@ -82,7 +88,14 @@ fn explanation(verdict: &Verdict, tau: f64) -> Option<String> {
         }
         _ => named.map(|gain| match gain.what.starts_with("temperature ") {
             true => format!("it looks like {} rather than {}", gain.what, short_tau(tau)),
-            false => format!("it looks as if {}", gain.what),
+            false => {
+                // Several may keep the same classes, and then nothing tells them apart.
+                let same = verdict.alternatives.iter().filter(|other| {
+                    !other.is_grid && (other.log_likelihood - gain.log_likelihood).abs() < SAME
+                });
+                let whats: Vec<&str> = same.take(NAMED).map(|gain| gain.what.as_str()).collect();
+                format!("it looks as if {}", whats.join(", or "))
+            }
         }),
     }
 }

@@ -19,6 +19,7 @@ mod ranked;
 use std::path::Path;
 
 use libm::exp;
+use rayon::prelude::*;
 use serde::Serialize;
 use softargmax::Error;
 
@@ -29,6 +30,9 @@ use crate::input::read_tokens;
 use crate::json;
 use alternatives::Alternative;
 use ranked::{Beyond, ChiSquare, Outlier, Ranked, Tail};
+
+/// Alternatives that are told.
+const SHOWN: usize = 10;
 
 /// A row of logits, and how often each class was drawn from it.
 pub(crate) struct Counted {
@@ -52,10 +56,11 @@ pub(crate) struct Verdict {
     pub(crate) chi_square: ChiSquare,
     pub(crate) tails: Vec<Tail>,
     pub(crate) beyond: Option<Beyond>,
-    /// The p-value of the best of the alternatives.
+    /// How many other distributions the draws were compared with, and the p-value of the best of them.
+    pub(crate) alternatives_tried: usize,
     pub(crate) alternatives_p_value: f64,
     pub(crate) temperature: Option<FittedTemperature>,
-    /// How much likelier the draws are under other distributions, in nats, the likeliest first.
+    /// How much likelier the draws are under those, in nats: the likeliest first, at most ten.
     pub(crate) alternatives: Vec<Gain>,
     #[serde(skip)]
     pub(crate) outlier: Option<Outlier>,
@@ -161,9 +166,14 @@ pub(crate) fn verdict(
         .iter()
         .enumerate()
         .map(|(at, row)| engine.probabilities(&row.logits).map_err(|error| explain(at, error)));
-    let probabilities: Vec<Vec<f64>> = probabilities.collect::<Result<_, _>>()?;
-    let (impossible, rarest) =
+    let mut probabilities: Vec<Vec<f64>> = probabilities.collect::<Result<_, _>>()?;
+    let (impossible, rare) =
         impossible(rows, &probabilities, claimed).map_err(CliError::internal)?;
+    // What others did not round away counts as what it is.
+    for &Rare { row, token, probability, .. } in &rare {
+        probabilities[row][token] = probability;
+    }
+    let rarest = rare.into_iter().min_by(|a, b| a.probability.total_cmp(&b.probability));
     let ranked: Vec<Ranked> =
         rows.iter().zip(&probabilities).map(|(row, p)| Ranked::new(p, &row.counts)).collect();
     let (chi_square, outlier) = ChiSquare::of(&ranked);
@@ -176,7 +186,7 @@ pub(crate) fn verdict(
         .map(|(row, p)| likelihood::log_likelihood(p, &row.counts))
         .sum();
     let mut gains = temperature_gains(rows, &probabilities, claimed, claimed_likelihood)?;
-    let alternatives = alternatives::of(claimed);
+    let alternatives = alternatives::of(claimed, rows.first().map_or(0, |row| row.logits.len()));
     gains.extend(named_gains(rows, &alternatives, claimed_likelihood)?);
     let most = gains.iter().map(|gain| gain.nats).fold(f64::NEG_INFINITY, f64::max);
     let likelihood_p = (gains.len() as f64 * exp(-most)).min(1.0);
@@ -217,6 +227,7 @@ pub(crate) fn verdict(
         chi_square,
         tails,
         beyond,
+        alternatives_tried: gains.len(),
         alternatives_p_value: likelihood_p,
         temperature,
         alternatives: gains,
@@ -225,16 +236,17 @@ pub(crate) fn verdict(
     if !verdict.passed {
         verdict.findings = findings::of(&verdict, tau, number, words);
     }
+    verdict.alternatives.truncate(SHOWN);
     Ok(verdict)
 }
 
-/// Draws of classes that have no probability, and why they have none; and the rarest of those that were drawn although
-/// their probability is so small that it is rounded to 0.
+/// Draws of classes that have no probability, and why they have none; and those that have one, so small that it is
+/// rounded to 0.
 fn impossible(
     rows: &[Counted],
     probabilities: &[Vec<f64>],
     claimed: &Settings,
-) -> Result<(Vec<Impossible>, Option<Rare>), Error> {
+) -> Result<(Vec<Impossible>, Vec<Rare>), Error> {
     let mut unfiltered = claimed.clone();
     unfiltered.drop_filters();
     let mut unfiltered = Engine::new(&unfiltered)?;
@@ -243,7 +255,7 @@ fn impossible(
         filters.iter().map(|(_, alone)| Engine::new(alone)).collect::<Result<Vec<_>, _>>()?;
     let draws: u64 = rows.iter().map(|row| row.draws).sum();
     let mut found = Vec::new();
-    let mut rarest: Option<Rare> = None;
+    let mut rare = Vec::new();
     for (at, (row, p)) in rows.iter().zip(probabilities).enumerate() {
         let never: Vec<_> = row.counts.iter().filter(|&&(token, _)| p[token] == 0.0).collect();
         if never.is_empty() {
@@ -265,9 +277,7 @@ fn impossible(
                 if probability > 0.0 {
                     // Of all draws and classes, one that is as improbable.
                     let p_value = (draws as f64 * row.logits.len() as f64 * probability).min(1.0);
-                    if rarest.is_none_or(|rarest| probability < rarest.probability) {
-                        rarest = Some(Rare { row: at, token, probability, p_value });
-                    }
+                    rare.push(Rare { row: at, token, probability, p_value });
                     continue;
                 }
                 "it has no probability at this temperature"
@@ -275,7 +285,7 @@ fn impossible(
             found.push(Impossible { row: at, token, drawn, reason });
         }
     }
-    Ok((found, rarest))
+    Ok((found, rare))
 }
 
 /// The gains of other temperatures on the same support.
@@ -307,8 +317,7 @@ fn named_gains(
     alternatives: &[Alternative],
     claimed_likelihood: f64,
 ) -> Result<Vec<Gain>, CliError> {
-    let mut gains = Vec::new();
-    for Alternative { what, settings } in alternatives {
+    let gain = |Alternative { what, settings }: &Alternative| {
         let mut engine = Engine::new(settings).map_err(CliError::internal)?;
         let mut sum = 0.0;
         for row in rows.iter().filter(|row| row.draws > 0) {
@@ -317,8 +326,11 @@ fn named_gains(
                 break;
             };
             sum += likelihood::log_likelihood(&q, &row.counts);
+            if sum == f64::NEG_INFINITY {
+                break;
+            }
         }
-        gains.push(Gain::new(what.clone(), sum, claimed_likelihood, false));
-    }
-    Ok(gains)
+        Ok(Gain::new(what.clone(), sum, claimed_likelihood, false))
+    };
+    alternatives.par_iter().map(gain).collect()
 }
