@@ -463,7 +463,7 @@ fn a_class_that_is_only_rounded_away_is_not_impossible() {
     let verdict = json(&["0", "-24.5", "--check", &once], FAILED);
     assert!(says(&verdict, "class 1 was drawn, and its probability is 2.29e-11"), "{verdict}");
     assert!(verdict["impossible"].as_array().expect("a list").is_empty());
-    // Of ten million draws it may be.
+    // Of a million draws beside 400 such classes it may be.
     let flat = vec!["-24.5"; 400];
     let logits = [&["0"], &flat[..]].concat();
     let draws = npy("|u1", "(1000000, 1)", &[&[0; 999_999][..], &[7]].concat());
