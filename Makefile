@@ -66,7 +66,7 @@ digits: .venv ## train the network of examples/digits anew
 	.venv/bin/python examples/digits/train.py
 
 fuzz: ## a minute of each fuzz target (needs a nightly toolchain and cargo-fuzz)
-	for target in npy csv scan; do \
+	for target in npy csv scan sample; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -malloc_limit_mb=200 || exit 1; \
 	done
 

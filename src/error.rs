@@ -137,6 +137,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// An error about a row alone, as one of a batch.
+    pub(crate) fn in_row(self, row: usize) -> Error {
+        match self {
+            Error::LogitNan { class, .. } => Error::LogitNan { row, class },
+            Error::AllMasked { .. } => Error::AllMasked { row },
+            other => other,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -11,6 +11,7 @@ use crate::exp::ln_sum_in_f64;
 use crate::random::{Purpose, Random};
 use crate::sample::filters::{Candidate, Kept};
 use crate::sample::log_prob;
+use crate::sample::params::Method;
 use crate::sample::weights::{BLOCK, Count, Cut, Expand, Scale};
 use crate::simd::dispatch;
 use crate::temperature::Temperature;
@@ -91,22 +92,9 @@ impl<T: Element> Distribution<'_, T> {
 
     /// The weights of all tokens.
     pub fn weights(&self) -> Vec<u64> {
-        let mut weights = vec![0; self.row.len()];
-        match self.kept {
-            Kept::List => {
-                let mut before = 0;
-                for c in self.list {
-                    weights[c.id as usize] = c.weight - before;
-                    before = c.weight;
-                }
-            }
-            Kept::Row(cut) => {
-                for (b, weights) in weights.chunks_mut(BLOCK).enumerate() {
-                    expand(self.row, self.scale, cut, b, weights);
-                }
-            }
-        }
-        weights
+        let mut all = vec![0; self.row.len()];
+        self.each_weighed(|from, weights| all[from..from + weights.len()].copy_from_slice(weights));
+        all
     }
 
     /// The probabilities of all tokens: weights over their sum, each rounded once.
@@ -149,27 +137,60 @@ impl<T: Element> Distribution<'_, T> {
     }
 
     pub(super) fn at(&self, n: u64) -> u32 {
-        let cut = match self.kept {
-            Kept::List => return self.list[self.list.partition_point(|c| c.weight <= n)].id,
-            Kept::Row(cut) => cut,
+        self.locate(n).0
+    }
+
+    /// The token in whose share `n` lies, where that begins and how long it is.
+    pub(super) fn locate(&self, n: u64) -> (u32, u64, u64) {
+        let Kept::Row(cut) = self.kept else {
+            let i = self.list.partition_point(|c| c.weight <= n);
+            let before = if i > 0 { self.list[i - 1].weight } else { 0 };
+            return (self.list[i].id, before, self.list[i].weight - before);
         };
         let b = self.sums.partition_point(|&sum| sum <= n);
         let mut weights = [0; BLOCK];
         let len = BLOCK.min(self.row.len() - b * BLOCK);
         expand(self.row, self.scale, cut, b, &mut weights[..len]);
-        let mut sum = if b > 0 { self.sums[b - 1] } else { 0 };
-        for (i, weight) in weights[..len].iter().enumerate() {
-            sum += weight;
-            if n < sum {
-                return (b * BLOCK + i) as u32;
+        let mut before = if b > 0 { self.sums[b - 1] } else { 0 };
+        for (i, &weight) in weights[..len].iter().enumerate() {
+            if n - before < weight {
+                return ((b * BLOCK + i) as u32, before, weight);
             }
+            before += weight;
         }
         unreachable!("a block's sum is that of its weights")
     }
 
-    /// A draw by the inverse of the distribution.
-    pub(super) fn inverse(&self, seed: u64, stream: u64, position: u64) -> u32 {
-        self.at(Random::at(seed, Purpose::Sample, stream, position).below(self.total()))
+    /// A draw: what a method makes of the random numbers at a place.
+    pub(super) fn draw(&self, method: Method, seed: u64, stream: u64, position: u64) -> u32 {
+        match method {
+            Method::Inverse => {
+                self.at(Random::at(seed, Purpose::Sample, stream, position).below(self.total()))
+            }
+            Method::Gumbel => self.race(seed, stream, position),
+        }
+    }
+
+    /// Calls `of` with each block of a row that has weight: where it begins, and its weights.
+    pub(super) fn each_weighed(&self, mut of: impl FnMut(usize, &[u64])) {
+        let Kept::Row(cut) = self.kept else {
+            let mut before = 0;
+            for c in self.list {
+                of(c.id as usize, &[c.weight - before]);
+                before = c.weight;
+            }
+            return;
+        };
+        let mut weights = [0; BLOCK];
+        let mut before = 0;
+        for (b, &sum) in self.sums.iter().enumerate() {
+            if sum > before {
+                let len = BLOCK.min(self.row.len() - b * BLOCK);
+                expand(self.row, self.scale, cut, b, &mut weights[..len]);
+                of(b * BLOCK, &weights[..len]);
+            }
+            before = sum;
+        }
     }
 
     /// All there is to say about a token that was drawn.

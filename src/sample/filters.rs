@@ -116,17 +116,44 @@ impl<R: Real> Work<R> {
             Kept::List => {
                 self.list.retain(|c| c.x >= smallest);
                 self.list.sort_unstable_by_key(|c| c.id);
-                let mut sum = 0;
-                for c in &mut self.list {
-                    sum += scale.weight(c.x);
-                    c.weight = sum;
-                }
+                self.add_up(scale);
             }
         }
         kept
     }
 
-    pub(super) fn weigh(&mut self, row: &[R], scale: Scale, cut: Cut<R>) {
+    /// Keeps what has at least this exponent, and the largest in any case; readies it for draws again.
+    pub(super) fn narrow(&mut self, row: &[R], kept: &mut Kept<R>, scale: Scale, least: f64) {
+        match kept {
+            Kept::Row(cut) => {
+                let (max, least) = (R::of_f64(scale.max), least.min(0.0));
+                if scale.factor == 0.0 {
+                    return; // all that are kept weigh the same
+                }
+                let guess = scale.max + least / scale.factor;
+                let least = smallest(max, guess, |x| scale.exponent(x) >= least);
+                *cut = cut.and(Cut::at_least(least));
+                self.weigh(row, scale, *cut);
+            }
+            Kept::List => {
+                let max =
+                    self.list.iter().fold(R::NEG_INFINITY, |m, c| if c.x > m { c.x } else { m });
+                self.list.retain(|c| scale.exponent(c.x) >= least || c.x == max);
+                self.add_up(scale);
+            }
+        }
+    }
+
+    /// The list, in the order of its ids, with the sum of the weights up to each.
+    fn add_up(&mut self, scale: Scale) {
+        let mut sum = 0;
+        for c in &mut self.list {
+            sum += scale.weight(c.x);
+            c.weight = sum;
+        }
+    }
+
+    fn weigh(&mut self, row: &[R], scale: Scale, cut: Cut<R>) {
         self.sums.resize(self.maxima.len(), 0);
         dispatch(Weigh { row, maxima: &self.maxima, scale, cut, sums: &mut self.sums });
     }

@@ -85,21 +85,33 @@ impl<R: Real> Kernel for Rest<'_, R> {
         let Rest { block, scale, lanes } = self;
         let (mut sums, mut maxima) = (*lanes, [0.0; LANES]);
         let (chunks, tail) = block.as_chunks::<LANES>();
-        let mut last = [R::NEG_INFINITY; LANES];
-        last[..tail.len()].copy_from_slice(tail);
-        for chunk in chunks.iter().chain((!tail.is_empty()).then_some(&last)) {
-            let (mut next, mut counted) = (sums, maxima);
-            for i in 0..LANES {
-                let t = scale.exponent(chunk[i]);
-                let is_max = t >= 0.0;
-                // Below 2^-300 nothing shows beside the maximum, and −∞ is no exponent.
-                let weight = exp2(if t >= -300.0 { t } else { -300.0 });
-                next[i] = sums[i] + if is_max | (t < -299.0) { 0.0 } else { weight };
-                counted[i] = maxima[i] + if is_max { 1.0 } else { 0.0 };
-            }
-            (sums, maxima) = (next, counted);
+        for chunk in chunks {
+            (sums, maxima) = rest_of_chunk(chunk, sums, maxima, scale);
+        }
+        if !tail.is_empty() {
+            let mut last = [R::NEG_INFINITY; LANES];
+            last[..tail.len()].copy_from_slice(tail);
+            (sums, maxima) = rest_of_chunk(&last, sums, maxima, scale);
         }
         *lanes = sums;
         sum_of_lanes(maxima)
     }
+}
+
+#[inline(always)]
+fn rest_of_chunk<R: Real>(
+    chunk: &[R; LANES],
+    sums: [f64; LANES],
+    maxima: [f64; LANES],
+    scale: Scale,
+) -> ([f64; LANES], [f64; LANES]) {
+    let (mut next, mut counted) = (sums, maxima);
+    for i in 0..LANES {
+        let t = scale.exponent(chunk[i]);
+        // Below 2^-300 nothing shows beside the maximum, and −∞ is no exponent.
+        let weight = exp2(if t >= -300.0 { t } else { -300.0 });
+        next[i] = sums[i] + if (t < 0.0) & (t >= -299.0) { weight } else { 0.0 };
+        counted[i] = maxima[i] + if t < 0.0 { 0.0 } else { 1.0 };
+    }
+    (next, counted)
 }

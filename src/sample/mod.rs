@@ -11,20 +11,30 @@
 //! beside it or on threads. See docs/sampling.md.
 
 mod adjust;
+mod batch;
 mod draw;
 mod filters;
+mod gumbel;
 mod log_prob;
+mod mirostat;
 mod nucleus;
 mod params;
+mod relaxed;
+mod speculative;
 mod weights;
+mod without;
 
+pub use batch::sample_rows;
 pub use draw::{Distribution, Draw};
+pub use mirostat::Mirostat;
 pub use params::{Method, Order, SamplingParams};
+pub use relaxed::{Relaxed, gumbel_softmax};
+pub use speculative::{Verdict, Verifier};
 
 use crate::element::private::Element as _;
 use crate::element::{Element, Real};
 use crate::error::Error;
-use filters::Work;
+use filters::{Kept, Work};
 use weights::Scale;
 
 /// What belongs to one draw and not to the sampler: where it is, what may be drawn, what was there.
@@ -82,6 +92,8 @@ pub struct Context<'a> {
 pub struct Sampler<T: Element> {
     params: SamplingParams,
     space: Space<T::Real>,
+    /// The shares already drawn, where there is no replacement.
+    taken: Vec<(u64, u64)>,
 }
 
 /// Where rows are changed and filtered.
@@ -105,7 +117,7 @@ impl<T: Element> Sampler<T> {
     /// As [`SamplingParams::validate`].
     pub fn new(params: SamplingParams) -> Result<Self, Error> {
         params.validate()?;
-        Ok(Sampler { params, space: Space::new() })
+        Ok(Sampler { params, space: Space::new(), taken: Vec::new() })
     }
 
     /// The parameters.
@@ -125,16 +137,16 @@ impl<T: Element> Sampler<T> {
     /// Draws a token, and says how likely it was. The log-probabilities take up to two more sweeps over the row; where they are not
     /// wanted, [`token`](Sampler::token) gives the same token without them.
     pub fn sample(&mut self, logits: &[T], context: &Context<'_>) -> Result<Draw, Error> {
-        let seed = self.params.seed;
+        let (seed, method) = (self.params.seed, self.params.method);
         let distribution = self.distribution(logits, context)?;
-        Ok(distribution.describe(distribution.inverse(seed, context.stream, context.position)))
+        Ok(distribution.describe(distribution.draw(method, seed, context.stream, context.position)))
     }
 
     /// Draws a token.
     pub fn token(&mut self, logits: &[T], context: &Context<'_>) -> Result<u32, Error> {
-        let seed = self.params.seed;
+        let (seed, method) = (self.params.seed, self.params.method);
         let distribution = self.distribution(logits, context)?;
-        Ok(distribution.inverse(seed, context.stream, context.position))
+        Ok(distribution.draw(method, seed, context.stream, context.position))
     }
 
     /// Draws with a random word of the caller's, uniform among all of 64 bits: [`Distribution::token_with`].
@@ -156,12 +168,12 @@ impl<T: Element> Sampler<T> {
         context: &Context<'_>,
         tokens: &mut [u32],
     ) -> Result<(), Error> {
-        let seed = self.params.seed;
+        let (seed, method) = (self.params.seed, self.params.method);
         let last = context.position.saturating_add(tokens.len().saturating_sub(1) as u64);
         let distribution = self.distribution(logits, context)?;
         position_in_range(last)?;
         for (position, token) in (context.position..).zip(tokens) {
-            *token = distribution.inverse(seed, context.stream, position);
+            *token = distribution.draw(method, seed, context.stream, position);
         }
         Ok(())
     }
@@ -175,12 +187,43 @@ fn position_in_range(position: u64) -> Result<(), Error> {
     Err(Error::Parameter { what, got: position as f64, allowed })
 }
 
+/// A row that has been filtered and weighed; the numbers lie in the space.
+#[derive(Clone, Copy)]
+struct Prepared<R> {
+    /// Whether the row is read where it lies.
+    is_direct: bool,
+    scale: Scale,
+    kept: Kept<R>,
+}
+
 fn distribution<'a, T: Element>(
     params: &SamplingParams,
     space: &'a mut Space<T::Real>,
     logits: &'a [T],
     context: &Context<'_>,
 ) -> Result<Distribution<'a, T>, Error> {
+    let prepared = prepare(params, space, logits, context)?;
+    Ok(view(params, space, logits, prepared))
+}
+
+fn view<'a, T: Element>(
+    params: &SamplingParams,
+    space: &'a Space<T::Real>,
+    logits: &'a [T],
+    prepared: Prepared<T::Real>,
+) -> Distribution<'a, T> {
+    let Prepared { is_direct, scale, kept } = prepared;
+    let row = if is_direct { T::as_real(logits).unwrap_or(&space.staged) } else { &space.staged };
+    let Work { maxima, sums, list, .. } = &space.work;
+    Distribution { logits, row, maxima, sums, list, kept, scale, tau: params.temperature }
+}
+
+fn prepare<T: Element>(
+    params: &SamplingParams,
+    space: &mut Space<T::Real>,
+    logits: &[T],
+    context: &Context<'_>,
+) -> Result<Prepared<T::Real>, Error> {
     if logits.is_empty() {
         return Err(Error::NoClasses);
     }
@@ -220,9 +263,9 @@ fn distribution<'a, T: Element>(
         max = work.peaks(staged).map_err(refused)?;
         exponent = needed;
     }
+    let is_direct = direct.is_some();
     let row = direct.unwrap_or(staged);
     let scale = Scale::new(max.to_f64(), tau, exponent);
     let kept = work.settle(row, params, scale, exponent);
-    let Work { maxima, sums, list, .. } = work;
-    Ok(Distribution { logits, row, maxima, sums, list, kept, scale, tau })
+    Ok(Prepared { is_direct, scale, kept })
 }

@@ -29,19 +29,35 @@ impl<R: Real> Kernel for Moments<'_, R> {
     fn run<S: Simd>(self, _: S) -> [f64; 3] {
         let (mut count, mut sum, mut squares) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
         let (chunks, tail) = self.row.as_chunks::<LANES>();
-        let mut last = [R::NEG_INFINITY; LANES];
-        last[..tail.len()].copy_from_slice(tail);
-        for chunk in chunks.iter().chain([&last]) {
-            let (mut next_count, mut next_sum, mut next_squares) = (count, sum, squares);
-            for i in 0..LANES {
-                let is_finite = chunk[i] >= R::LOWEST;
-                let distance = if is_finite { self.max - chunk[i].to_f64() } else { 0.0 };
-                next_count[i] = count[i] + if is_finite { 1.0 } else { 0.0 };
-                next_sum[i] = sum[i] + distance;
-                next_squares[i] = distance.mul_add(distance, squares[i]);
-            }
-            (count, sum, squares) = (next_count, next_sum, next_squares);
+        for chunk in chunks {
+            (count, sum, squares) = moments_of_chunk(chunk, count, sum, squares, self.max);
+        }
+        if !tail.is_empty() {
+            let mut last = [R::NEG_INFINITY; LANES];
+            last[..tail.len()].copy_from_slice(tail);
+            (count, sum, squares) = moments_of_chunk(&last, count, sum, squares, self.max);
         }
         [sum_of_lanes(count), sum_of_lanes(sum), sum_of_lanes(squares)]
     }
+}
+
+type Sums = [f64; LANES];
+
+#[inline(always)]
+fn moments_of_chunk<R: Real>(
+    chunk: &[R; LANES],
+    count: Sums,
+    sum: Sums,
+    squares: Sums,
+    max: f64,
+) -> (Sums, Sums, Sums) {
+    let (mut next_count, mut next_sum, mut next_squares) = (count, sum, squares);
+    for i in 0..LANES {
+        let is_finite = chunk[i] >= R::LOWEST;
+        let distance = if is_finite { max - chunk[i].to_f64() } else { 0.0 };
+        next_count[i] = count[i] + if is_finite { 1.0 } else { 0.0 };
+        next_sum[i] = sum[i] + distance;
+        next_squares[i] = distance.mul_add(distance, squares[i]);
+    }
+    (next_count, next_sum, next_squares)
 }

@@ -3,25 +3,23 @@
 //! ```text
 //! t_i = (x_i − m)·c,  c = log2(e)/τ in f64
 //! w_i = rint(2^t_i · 2^34)                    0 where t_i < −34.999
-//! W   = Σ w_i                                 in u64: exact, in any order, up to 2^30 classes
+//! W   = Σ w_i                                 a block in f64, blocks in u64: exact in any order
 //! P(i) = w_i / W                              as a fraction of integers
 //! ```
 //!
 //! The largest logit weighs 2^34. 2^t is a polynomial in f64 good to 2^-39, so that w_i is within 0.52 of
 //! exp((x_i − m)/τ)·2^34. Rows are gone through in blocks of 256: the first sweep leaves the largest logit of each, and a
-//! block whose largest weighs nothing is not looked at again.
-//!
-//! Departure: rounding to an integer is the addition of 2^52, after which the low bits of the f64 *are* the integer. They are
-//! added as u64, where Σ (bits of 2^52 + w_i) wraps, and n times the bits of 2^52 are taken off in the end.
+//! block whose largest weighs nothing is not looked at again. In f64 alone sums are exact up to 2^19 classes of the full
+//! weight; the blocks' u64 carry them on to 2^30 classes.
 
 use crate::double::{Double, ldexp};
 use crate::element::Real;
 use crate::simd::{Kernel, Simd};
+use crate::softmax::row::{LANES, sum_of_lanes};
 use crate::temperature::Temperature;
 
 /// Logits looked at together: 1 KiB of f32.
 pub(super) const BLOCK: usize = 256;
-const LANES: usize = 16;
 /// The weight of the largest logit is 2^34.
 const RESOLUTION: u64 = 34;
 /// What weighs less than this power of two of the largest weighs nothing. Half a unit is 2^-35; the little more keeps the
@@ -29,9 +27,8 @@ const RESOLUTION: u64 = 34;
 const NOTHING: f64 = -34.999;
 /// 1.5 · 2^52: adding it rounds to an integer, which is left in the low bits.
 const ROUND: f64 = 6755399441055744.0;
-/// 2^52: between it and 2^53 the f64 are the integers.
+/// 2^52: between it and 2^53 the f64 are the integers, so that adding it and taking it off rounds to one.
 const INTEGER: f64 = 4503599627370496.0;
-const INTEGER_BITS: u64 = INTEGER.to_bits();
 
 /// 2^r = 1 + r (c_0 + r (c_1 + …)) on |r| ≤ 0.504, relative error 2^-39.88; from `python fixtures/exp_coefficients.py`.
 const EXP2: [f64; 8] = [
@@ -51,11 +48,11 @@ fn exp2_plus<const N: u64>(t: f64) -> f64 {
     let round = ROUND + N as f64;
     let rounded = t + round;
     let r = t - (rounded - round);
-    let mut p = EXP2[7];
-    for k in (0..7).rev() {
-        p = p.mul_add(r, EXP2[k]);
-    }
-    let p = p.mul_add(r, 1.0);
+    // Estrin's scheme: the terms wait for each other half as long as in Horner's, and vectors wait less.
+    let (square, c) = (r * r, &EXP2);
+    let low = c[3].mul_add(r, c[2]).mul_add(square, c[1].mul_add(r, c[0]));
+    let high = c[7].mul_add(r, c[6]).mul_add(square, c[5].mul_add(r, c[4]));
+    let p = high.mul_add(square * square, low).mul_add(r, 1.0);
     f64::from_bits(p.to_bits().wrapping_add(rounded.to_bits() << 52))
 }
 
@@ -91,17 +88,17 @@ impl Scale {
         (x.to_f64() - self.max) * self.factor
     }
 
-    /// 2^52 + the weight, as bits; just 2^52 for what lies below `at_least`.
+    /// The weight of a logit, an integer; 0 below `at_least`.
     #[inline(always)]
-    fn bits<R: Real>(&self, x: R, at_least: R) -> u64 {
+    fn weight_if<R: Real>(&self, x: R, at_least: R) -> f64 {
         // −40 weighs nothing.
         let t = if x >= at_least { self.exponent(x) } else { -40.0 };
-        (exp2_plus::<RESOLUTION>(t) + INTEGER).to_bits()
+        (exp2_plus::<RESOLUTION>(t) + INTEGER) - INTEGER
     }
 
     /// The weight of one logit that is kept.
     pub(super) fn weight<R: Real>(&self, x: R) -> u64 {
-        self.bits(x, R::LOWEST) - INTEGER_BITS
+        self.weight_if(x, R::LOWEST) as u64
     }
 
     /// The smallest number that weighs anything: at τ = 0 the largest logit, at τ = ∞ the smallest finite one.
@@ -207,33 +204,41 @@ impl<R: Real> Kernel for Peaks<'_, R> {
     type Output = bool;
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> bool {
+    fn run<S: Simd>(self, simd: S) -> bool {
         let mut nan = [R::NO_BITS; WIDE];
         for (block, out) in self.row.chunks(BLOCK).zip(self.maxima) {
             let mut best = [R::NEG_INFINITY; WIDE];
             let (chunks, tail) = block.as_chunks::<WIDE>();
-            for chunk in chunks {
-                (best, nan) = raised(chunk, best, nan);
-            }
+            simd.call(Raise { chunks, best: &mut best, nan: &mut nan });
             if !tail.is_empty() {
                 let mut last = [R::NEG_INFINITY; WIDE];
                 last[..tail.len()].copy_from_slice(tail);
-                (best, nan) = raised(&last, best, nan);
+                simd.call(Raise { chunks: &[last], best: &mut best, nan: &mut nan });
             }
-            let mut width = WIDE;
-            while width > 1 {
-                width /= 2;
-                for i in 0..width {
-                    best[i] = if best[i + width] > best[i] { best[i + width] } else { best[i] };
-                }
-            }
-            *out = best[0];
+            *out = best.iter().fold(R::NEG_INFINITY, |m, &x| if x > m { x } else { m });
         }
-        let mut any = R::NO_BITS;
-        for bits in nan {
-            any = any | bits;
+        nan.iter().any(|&bits| bits != R::NO_BITS)
+    }
+}
+
+/// The largest of a block, lane by lane. What becomes of the lanes is not done here: one look at a single lane, and the
+/// compiler keeps them all as single numbers.
+struct Raise<'a, R: Real> {
+    chunks: &'a [[R; WIDE]],
+    best: &'a mut [R; WIDE],
+    nan: &'a mut [R::Bits; WIDE],
+}
+
+impl<R: Real> Kernel for Raise<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let (mut best, mut nan) = (*self.best, *self.nan);
+        for chunk in self.chunks {
+            (best, nan) = raised(chunk, best, nan);
         }
-        any != R::NO_BITS
+        (*self.best, *self.nan) = (best, nan);
     }
 }
 
@@ -264,48 +269,59 @@ impl<R: Real> Kernel for Weigh<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Weigh { row, maxima, scale, cut, sums } = self;
         let mut total = 0u64;
         for (b, (block, (max, sum))) in row.chunks(BLOCK).zip(maxima.iter().zip(sums)).enumerate() {
             if *max >= cut.value {
-                match cut.within(b * BLOCK, b * BLOCK + block.len()) {
-                    Some(at_least) => total = total.wrapping_add(weigh(block, scale, at_least)),
-                    None => {
-                        let (left, right) = block.split_at(cut.last + 1 - b * BLOCK);
-                        let right = weigh(right, scale, cut.value.next_up());
-                        total = total.wrapping_add(weigh(left, scale, cut.value) + right);
-                    }
-                }
+                cut.parts(b * BLOCK, block, |_, part, at_least| {
+                    total += simd.call(Part { part, scale, at_least }) as u64;
+                });
             }
             *sum = total;
         }
     }
 }
 
-/// The sum of the weights of some logits.
+/// The sum of the weights of a part of a block: in f64, exactly.
+struct Part<'a, R> {
+    part: &'a [R],
+    scale: Scale,
+    at_least: R,
+}
+
+impl<R: Real> Kernel for Part<'_, R> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> f64 {
+        let Part { part, scale, at_least } = self;
+        let mut lanes = [0.0; LANES];
+        let (chunks, tail) = part.as_chunks::<LANES>();
+        for chunk in chunks {
+            lanes = added(lanes, chunk, scale, at_least);
+        }
+        if !tail.is_empty() {
+            let mut last = [R::NEG_INFINITY; LANES];
+            last[..tail.len()].copy_from_slice(tail);
+            lanes = added(lanes, &last, scale, at_least);
+        }
+        sum_of_lanes(lanes)
+    }
+}
+
 #[inline(always)]
-fn weigh<R: Real>(block: &[R], scale: Scale, at_least: R) -> u64 {
-    let mut lanes = [0u64; LANES];
-    let (chunks, tail) = block.as_chunks::<LANES>();
-    for chunk in chunks {
-        let mut next = lanes;
-        for i in 0..LANES {
-            next[i] = lanes[i].wrapping_add(scale.bits(chunk[i], at_least));
-        }
-        lanes = next;
+fn added<R: Real>(
+    lanes: [f64; LANES],
+    chunk: &[R; LANES],
+    scale: Scale,
+    at_least: R,
+) -> [f64; LANES] {
+    let mut next = lanes;
+    for i in 0..LANES {
+        next[i] = lanes[i] + scale.weight_if(chunk[i], at_least);
     }
-    let mut count = (chunks.len() * LANES) as u64;
-    if !tail.is_empty() {
-        let mut last = [R::NEG_INFINITY; LANES];
-        last[..tail.len()].copy_from_slice(tail);
-        for i in 0..LANES {
-            lanes[i] = lanes[i].wrapping_add(scale.bits(last[i], at_least));
-        }
-        count += LANES as u64;
-    }
-    let total = lanes.iter().fold(0u64, |sum, lane| sum.wrapping_add(*lane));
-    total.wrapping_sub(count.wrapping_mul(INTEGER_BITS))
+    next
 }
 
 /// The weights of a part of a row, one by one.
@@ -323,7 +339,7 @@ impl<R: Real> Kernel for Expand<'_, R> {
     fn run<S: Simd>(self, _: S) {
         let Expand { block, scale, at_least, weights } = self;
         for (weight, &x) in weights.iter_mut().zip(block) {
-            *weight = scale.bits(x, at_least) - INTEGER_BITS;
+            *weight = scale.weight_if(x, at_least) as u64;
         }
     }
 }
