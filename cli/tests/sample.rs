@@ -308,6 +308,9 @@ fn without_replacement_every_class_comes_once() {
     let message =
         refusal(&["1", "5", "7", "10", "--top-k", "2", "--without-replacement", "-n", "3"]);
     assert!(message.contains('2'), "{message}");
+    // Refused before there is room made for them.
+    let message = refusal(&["1", "5", "--without-replacement", "-n", "1000000000000"]);
+    assert!(message.contains("and there are 2 classes"), "{message}");
 }
 
 #[test]

@@ -46,8 +46,9 @@ pub(crate) struct SampleArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) names: Option<PathBuf>,
 
-    /// Where the draws go: .npy, .csv, .tsv or .json (`-`: standard output) [default: printed, one a line; of
-    /// several rows a line for each]
+    /// Where the draws go: .npy, .csv, .tsv or .json (`-`: standard output, .npy) [default: printed]
+    ///
+    /// As text a line for each draw, or, of a file of several rows, a line for each row.
     #[arg(short, long, value_name = "FILE", conflicts_with = "json")]
     pub(crate) output: Option<PathBuf>,
 

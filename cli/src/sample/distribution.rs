@@ -75,7 +75,7 @@ impl<'a> Engine<'a> {
         position: u64,
         tokens: &mut [u32],
     ) -> Result<(), Error> {
-        self.sampler.sample_n(logits, &self.context(stream, position), tokens)
+        self.sampler.sample_without_replacement(logits, &self.context(stream, position), tokens)
     }
 
     /// Adds to `known` what there is to say about those tokens that are not in it; says how many can be drawn.

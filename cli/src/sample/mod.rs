@@ -123,6 +123,13 @@ fn draw(
     let (stream, position) = (args.chance.stream, args.chance.position);
     let is_shown = form != Form::Json && args.output.is_none() && std::io::stdout().is_terminal();
     let draws = usize::try_from(args.draws.unwrap_or(1)).map_err(CliError::refused)?;
+    let classes = rows.classes();
+    if args.without_replacement && draws > classes {
+        let reason = format!("{draws} different draws, and there are {classes} classes");
+        return Err(rows
+            .refused(None, reason)
+            .hint("leave out --without-replacement, or draw less often"));
+    }
     let shape = Shape {
         rows: rows.shape(),
         is_open_ended: rows.is_open_ended(),

@@ -18,7 +18,7 @@ pub(super) struct Alternative {
 const TEMPERATURES: [&str; 12] =
     ["0.1", "0.2", "0.3", "0.5", "0.6", "0.7", "0.8", "0.9", "1", "1.2", "1.5", "2"];
 const TOP_K: [usize; 6] = [1, 10, 20, 40, 50, 100];
-const TOP_P: [f64; 5] = [0.5, 0.8, 0.9, 0.95, 0.99];
+const TOP_P: [f64; 6] = [0.5, 0.8, 0.9, 0.95, 0.98, 0.99];
 const MIN_P: [f64; 4] = [0.01, 0.02, 0.05, 0.1];
 
 /// Those that differ from what is claimed.
