@@ -62,7 +62,7 @@ pub(crate) struct SampleArgs {
     ///
     /// Of one row of logits all numbers are draws of it; of several, the file has a line for each row. They are
     /// counted beside what is expected (χ² with pooled cells, the tails, what was never drawn) and compared with
-    /// what usual mistakes would have drawn. Logits are held in memory, at most 134217728 numbers.
+    /// what usual mistakes would have drawn. Logits are held in memory, at most 33554432 numbers.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["draws", "output", "without_replacement"])]
     pub(crate) check: Option<PathBuf>,
 

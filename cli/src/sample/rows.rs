@@ -8,8 +8,8 @@ use crate::input::{ReadOptions, Source};
 
 /// Numbers read at a time.
 const BLOCK: usize = 1 << 18;
-/// Where all rows are needed at once: 1 GiB.
-const LIMIT: usize = 1 << 27;
+/// Where all rows are needed at once: 256 MiB, and a check holds five times as much beside them.
+const LIMIT: usize = 1 << 25;
 
 /// Rows of logits and where they come from.
 pub(super) struct LogitRows {

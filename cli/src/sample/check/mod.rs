@@ -29,7 +29,7 @@ use crate::error::CliError;
 use crate::input::read_tokens;
 use crate::json;
 use alternatives::Alternative;
-use ranked::{Beyond, ChiSquare, Outlier, Ranked, Tail};
+use ranked::{Beyond, ChiSquare, Outlier, Ranked, Sums, Tail};
 
 /// Alternatives that are told.
 const SHOWN: usize = 10;
@@ -174,11 +174,12 @@ pub(crate) fn verdict(
         probabilities[row][token] = probability;
     }
     let rarest = rare.into_iter().min_by(|a, b| a.probability.total_cmp(&b.probability));
-    let ranked: Vec<Ranked> =
-        rows.iter().zip(&probabilities).map(|(row, p)| Ranked::new(p, &row.counts)).collect();
-    let (chi_square, outlier) = ChiSquare::of(&ranked);
-    let tails = Tail::all_of(&ranked);
-    let beyond = Beyond::of(&ranked);
+    let mut sums = Sums::default();
+    for (row, p) in rows.iter().zip(&probabilities) {
+        sums.add(&Ranked::new(p, &row.counts));
+    }
+    let (chi_square, outlier) = sums.chi_square();
+    let (tails, beyond) = (sums.tails(), sums.beyond());
 
     let claimed_likelihood: f64 = rows
         .iter()

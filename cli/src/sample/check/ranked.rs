@@ -20,7 +20,7 @@ const EXPECTED_IN_CELL: f64 = 5.0;
 /// Of fewer, a tail says nothing.
 const EXPECTED_IN_TAIL: f64 = 10.0;
 /// The masses of the tails: 10^-1 to 10^-9.
-const TAILS: i32 = 9;
+const TAILS: usize = 9;
 
 /// A class with its probability, and how often it was drawn.
 #[derive(Clone, Copy, Default)]
@@ -78,42 +78,6 @@ pub(crate) struct Outlier {
     pub(crate) z: f64,
 }
 
-impl ChiSquare {
-    /// The test, and the class that has most part in it.
-    pub(super) fn of(rows: &[Ranked]) -> (Self, Option<Outlier>) {
-        let mut sum = ChiSquare::default();
-        let mut outlier: Option<Outlier> = None;
-        for (at, row) in rows.iter().enumerate() {
-            let draws = row.draws as f64;
-            let mut pooled: Vec<(f64, f64)> = Vec::new();
-            let mut pool = (0.0, 0.0);
-            for &Cell { class, p, drawn } in &row.cells {
-                let expected = p * draws;
-                if expected >= EXPECTED_IN_CELL && p < 1.0 {
-                    let z = (drawn as f64 - expected) / (expected * (1.0 - p)).sqrt();
-                    if outlier.is_none_or(|most| z.abs() > most.z.abs()) {
-                        outlier = Some(Outlier { row: at, class, drawn, expected, z });
-                    }
-                }
-                pool.0 += expected;
-                pool.1 += drawn as f64;
-                if pool.0 >= EXPECTED_IN_CELL {
-                    pooled.push(std::mem::take(&mut pool));
-                }
-            }
-            if let Some(last) = pooled.last_mut() {
-                last.0 += pool.0;
-                last.1 += pool.1;
-                sum.degrees += pooled.len() as u64 - 1;
-                let term = |&(expected, drawn): &(f64, f64)| (drawn - expected).powi(2) / expected;
-                sum.statistic += pooled.iter().map(term).sum::<f64>();
-            }
-        }
-        sum.p_value = chi_square_at_least(sum.statistic, sum.degrees);
-        (sum, outlier)
-    }
-}
-
 /// How often the least probable classes were drawn.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Tail {
@@ -129,34 +93,6 @@ pub(crate) struct Tail {
     pub(crate) p_value: f64,
 }
 
-impl Tail {
-    /// From the largest to the smallest, those of which enough was expected.
-    pub(super) fn all_of(rows: &[Ranked]) -> Vec<Self> {
-        let mut tails: Vec<Tail> = Vec::new();
-        for power in 1..=TAILS {
-            let mass = 10f64.powi(-power);
-            let (mut drawn, mut expected, mut variance, mut from_rank) = (0, 0.0, 0.0, None);
-            for row in rows {
-                let from = row.behind.partition_point(|&behind| behind > mass);
-                let n = row.draws as f64;
-                drawn += row.cells[from..].iter().map(|cell| cell.drawn).sum::<u64>();
-                expected += n * row.behind[from];
-                variance += n * row.behind[from] * (1.0 - row.behind[from]);
-                from_rank = (rows.len() == 1).then_some(from);
-            }
-            // A class of much mass may stand before two tails.
-            let is_new = tails.last().is_none_or(|last| last.expected != expected);
-            if expected >= EXPECTED_IN_TAIL && is_new {
-                let z = (drawn as f64 - expected) / variance.sqrt();
-                let sides = [poisson_at_most(drawn, expected), poisson_at_least(drawn, expected)];
-                let p_value = (2.0 * sides[0].min(sides[1])).min(1.0);
-                tails.push(Tail { mass, from_rank, drawn, expected, z, p_value });
-            }
-        }
-        tails
-    }
-}
-
 /// What was never drawn: of one row, all that is less probable than everything that was.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Beyond {
@@ -168,27 +104,126 @@ pub(crate) struct Beyond {
     pub(crate) p_value: f64,
 }
 
-impl Beyond {
-    pub(super) fn of(rows: &[Ranked]) -> Option<Self> {
-        let [row] = rows else { return None };
-        let ranks = 1 + row.cells.iter().rposition(|cell| cell.drawn > 0)?;
-        let mass = row.behind[ranks];
-        let expected = mass * row.draws as f64;
-        let p_value = exp(row.draws as f64 * log1p(-mass));
-        Some(Self { ranks, mass, expected, p_value })
+/// What rows add up to.
+#[derive(Default)]
+pub(super) struct Sums {
+    rows: usize,
+    chi_square: ChiSquare,
+    outlier: Option<Outlier>,
+    tails: [TailSum; TAILS],
+    beyond: Option<Beyond>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct TailSum {
+    from_rank: usize,
+    drawn: u64,
+    expected: f64,
+    variance: f64,
+}
+
+impl Sums {
+    pub(super) fn add(&mut self, row: &Ranked) {
+        self.add_cells(row);
+        for (power, sum) in (1..).zip(&mut self.tails) {
+            let mass = mass(power);
+            sum.from_rank = row.behind.partition_point(|&behind| behind > mass);
+            let share = row.behind[sum.from_rank];
+            sum.drawn += row.cells[sum.from_rank..].iter().map(|cell| cell.drawn).sum::<u64>();
+            sum.expected += row.draws as f64 * share;
+            sum.variance += row.draws as f64 * share * (1.0 - share);
+        }
+        let last = row.cells.iter().rposition(|cell| cell.drawn > 0);
+        self.beyond = last.map(|last| {
+            let (ranks, mass) = (last + 1, row.behind[last + 1]);
+            let expected = mass * row.draws as f64;
+            Beyond { ranks, mass, expected, p_value: exp(row.draws as f64 * log1p(-mass)) }
+        });
+        self.rows += 1;
     }
+
+    fn add_cells(&mut self, row: &Ranked) {
+        let draws = row.draws as f64;
+        let mut pooled: Vec<(f64, f64)> = Vec::new();
+        let mut pool = (0.0, 0.0);
+        for &Cell { class, p, drawn } in &row.cells {
+            let expected = p * draws;
+            if expected >= EXPECTED_IN_CELL && p < 1.0 {
+                let z = (drawn as f64 - expected) / (expected * (1.0 - p)).sqrt();
+                if self.outlier.is_none_or(|most| z.abs() > most.z.abs()) {
+                    self.outlier = Some(Outlier { row: self.rows, class, drawn, expected, z });
+                }
+            }
+            pool.0 += expected;
+            pool.1 += drawn as f64;
+            if pool.0 >= EXPECTED_IN_CELL {
+                pooled.push(std::mem::take(&mut pool));
+            }
+        }
+        if let Some(last) = pooled.last_mut() {
+            last.0 += pool.0;
+            last.1 += pool.1;
+            let term = |&(expected, drawn): &(f64, f64)| (drawn - expected).powi(2) / expected;
+            self.chi_square.degrees += pooled.len() as u64 - 1;
+            self.chi_square.statistic += pooled.iter().map(term).sum::<f64>();
+        }
+    }
+
+    /// Pearson's test, and the class whose count is furthest from what was expected.
+    pub(super) fn chi_square(&self) -> (ChiSquare, Option<Outlier>) {
+        let ChiSquare { statistic, degrees, .. } = self.chi_square;
+        let p_value = chi_square_at_least(statistic, degrees);
+        (ChiSquare { statistic, degrees, p_value }, self.outlier)
+    }
+
+    /// From the largest to the smallest, those of which enough was expected.
+    pub(super) fn tails(&self) -> Vec<Tail> {
+        let mut tails: Vec<Tail> = Vec::new();
+        for (power, &TailSum { from_rank, drawn, expected, variance }) in (1..).zip(&self.tails) {
+            // A class of much mass may stand before two tails.
+            let is_new = tails.last().is_none_or(|last| last.expected != expected);
+            if expected >= EXPECTED_IN_TAIL && is_new {
+                let sides = [poisson_at_most(drawn, expected), poisson_at_least(drawn, expected)];
+                tails.push(Tail {
+                    mass: mass(power),
+                    from_rank: (self.rows == 1).then_some(from_rank),
+                    drawn,
+                    expected,
+                    z: (drawn as f64 - expected) / variance.sqrt(),
+                    p_value: (2.0 * sides[0].min(sides[1])).min(1.0),
+                });
+            }
+        }
+        tails
+    }
+
+    /// Of one row only.
+    pub(super) fn beyond(&self) -> Option<Beyond> {
+        self.beyond.filter(|_| self.rows == 1)
+    }
+}
+
+/// The most mass of a tail.
+fn mass(power: i32) -> f64 {
+    10f64.powi(-power)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn sums(rows: &[Ranked]) -> Sums {
+        let mut sums = Sums::default();
+        rows.iter().for_each(|row| sums.add(row));
+        sums
+    }
+
     #[test]
     fn cells_are_pooled_until_five_are_expected() {
         // 100 draws: expected 60, 30, then 4 + 3, then 2 + 1 left over, which joins the cell before.
         let p = [0.03, 0.6, 0.02, 0.3, 0.04, 0.01];
         let counts = [(0, 4), (1, 50), (2, 2), (3, 40), (4, 3), (5, 1)];
-        let (test, outlier) = ChiSquare::of(&[Ranked::new(&p, &counts)]);
+        let (test, outlier) = sums(&[Ranked::new(&p, &counts)]).chi_square();
         assert_eq!(test.degrees, 2);
         let expected = 100.0 / 60.0 + 100.0 / 30.0;
         assert!((test.statistic - expected).abs() < 1e-12, "{test:?}");
@@ -197,8 +232,8 @@ mod tests {
         assert_eq!((outlier.class, outlier.drawn, outlier.expected), (3, 40, 30.0));
         // Rows add up; one with too few draws for two cells adds nothing.
         let few = Ranked::new(&p, &[(1, 5)]);
-        assert_eq!(ChiSquare::of(&[Ranked::new(&p, &counts), few]).0.degrees, 2);
-        let (both, _) = ChiSquare::of(&[Ranked::new(&p, &counts), Ranked::new(&p, &counts)]);
+        assert_eq!(sums(&[Ranked::new(&p, &counts), few]).chi_square().0.degrees, 2);
+        let (both, _) = sums(&[Ranked::new(&p, &counts), Ranked::new(&p, &counts)]).chi_square();
         assert_eq!(both.degrees, 4);
         assert!((both.statistic - 2.0 * test.statistic).abs() < 1e-12);
     }
@@ -207,7 +242,7 @@ mod tests {
     fn a_tail_holds_what_its_mass_allows() {
         // Ranks: 0.9, 0.06, 0.04: the tail of a tenth is the last two, that of a hundredth is empty.
         let tails =
-            Tail::all_of(&[Ranked::new(&[0.06, 0.9, 0.04], &[(0, 30), (1, 1800), (2, 170)])]);
+            sums(&[Ranked::new(&[0.06, 0.9, 0.04], &[(0, 30), (1, 1800), (2, 170)])]).tails();
         assert_eq!(tails.len(), 1);
         let Tail { from_rank, drawn, expected, z, .. } = tails[0];
         assert_eq!((from_rank, drawn), (Some(1), 200));
@@ -217,9 +252,9 @@ mod tests {
     #[test]
     fn what_was_never_drawn_is_as_probable_as_a_miss_of_every_draw() {
         let row = Ranked::new(&[0.5, 0.25, 0.25], &[(0, 10)]);
-        let beyond = Beyond::of(&[row]).expect("a row");
+        let beyond = sums(&[row]).beyond().expect("a row");
         assert_eq!((beyond.ranks, beyond.mass, beyond.expected), (1, 0.5, 5.0));
         assert!((beyond.p_value - 0.5f64.powi(10)).abs() < 1e-15);
-        assert!(Beyond::of(&[Ranked::new(&[1.0], &[])]).is_none());
+        assert!(sums(&[Ranked::new(&[1.0], &[])]).beyond().is_none());
     }
 }
