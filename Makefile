@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL = help
-.PHONY: help test check fmt docs accuracy bench guard bench-peers bench-fit fixtures digits fuzz sanitize valgrind
+.PHONY: help test check fmt docs accuracy bench guard bench-peers bench-sample bench-fit fixtures digits fuzz sanitize valgrind
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,10 @@ guard: ## fail where a kernel is no longer vectors (part of check)
 bench-peers: ## the speed beside published crates (downloads them), write benches/results/peers.json
 	RAYON_NUM_THREADS=1 $(CARGO) run --release --manifest-path benches/peers/Cargo.toml -- \
 		--json $(CURDIR)/benches/results/peers.json
+
+bench-sample: ## a token beside candle and llm-samplers (downloads them), write benches/results/sample.json
+	RAYON_NUM_THREADS=1 $(CARGO) run --release --manifest-path benches/peers/Cargo.toml --bin sample -- \
+		--json $(CURDIR)/benches/results/sample.json
 
 bench-fit: .venv ## fitting a temperature beside scikit-learn and probmetrics (downloads torch), write benches/results/fit.json
 	.venv/bin/pip install --quiet --requirement benches/fit_requirements.txt

@@ -13,10 +13,11 @@
 use std::cmp::Ordering;
 
 use crate::element::Real;
-use crate::sample::nucleus::{self, Nucleus};
+use crate::sample::nucleus::{self, Crossing, Nucleus};
 use crate::sample::params::{Order, SamplingParams};
-use crate::sample::weights::{BLOCK, Count, Cut, Peaks, Scale, Weigh, smallest};
+use crate::sample::weights::{BLOCK, Cut, Find, Peaks, Scale, Weigh, smallest};
 use crate::simd::dispatch;
+use crate::softmax::row::LANES;
 use crate::temperature::Temperature;
 
 /// Up to so many tokens are listed; above, a sweep over the row costs less than their order.
@@ -158,21 +159,25 @@ impl<R: Real> Work<R> {
         dispatch(Weigh { row, maxima: &self.maxima, scale, cut, sums: &mut self.sums });
     }
 
-    /// All that a cut keeps, as a list; `bound` is the smallest that is looked for.
-    fn list_of(&mut self, row: &[R], cut: Cut<R>) {
+    /// What a cut keeps, as a list; of that, what lies below a number where one is given.
+    fn list_of(&mut self, row: &[R], cut: Cut<R>, below: Option<R>) {
         self.list.clear();
+        let below = below.unwrap_or(-R::NEG_INFINITY);
+        let from = cut.value;
+        let mut counts = [0; BLOCK / LANES];
         for (b, (block, &max)) in row.chunks(BLOCK).zip(&self.maxima).enumerate() {
-            if max < cut.value {
+            if max < from {
                 continue;
             }
-            let from = b * BLOCK;
-            let count = |at_least| dispatch(Count { block, at_least });
-            if cut.within(from, from + block.len()).is_some_and(|least| count(least) == 0) {
-                continue;
-            }
-            for (i, &x) in block.iter().enumerate() {
-                if cut.keeps(x, from + i) {
-                    self.list.push(Candidate { x, id: (from + i) as u32, weight: 0 });
+            dispatch(Find { block, from, below, counts: &mut counts });
+            for (c, part) in block.chunks(LANES).enumerate() {
+                if counts[c] == 0 {
+                    continue;
+                }
+                for (i, &x) in (b * BLOCK + c * LANES..).zip(part) {
+                    if cut.keeps(x, i) && x < below {
+                        self.list.push(Candidate { x, id: i as u32, weight: 0 });
+                    }
                 }
             }
         }
@@ -192,7 +197,7 @@ impl<R: Real> Work<R> {
             // −∞ where fewer blocks than k have anything.
             bound = if *kth > bound { *kth } else { bound };
         }
-        self.list_of(row, cut.and(Cut::at_least(bound)));
+        self.list_of(row, cut.and(Cut::at_least(bound)), None);
         if self.list.len() > k {
             self.list.select_nth_unstable_by(k - 1, by_rank);
             self.list.truncate(k);
@@ -243,24 +248,30 @@ impl<R: Real> Work<R> {
         if top_p == 1.0 {
             return;
         }
-        if let Kept::Row(cut) = *kept {
-            let cut = cut.and(Cut::at_least(scale.smallest(tau)));
-            self.list_of(row, cut);
-        }
+        let Kept::Row(cut) = kept else {
+            let target = share(top_p, self.weigh_list(scale));
+            let count = lightest(&mut self.list, target, by_rank);
+            self.list.truncate(count);
+            return;
+        };
+        let weighed = cut.and(Cut::at_least(scale.smallest(tau)));
+        let Crossing { from, below, missing } =
+            self.nucleus.crossing(row, &self.maxima, scale, weighed, |total| share(top_p, total));
+        self.list_of(row, weighed.and(Cut::at_least(from)), below);
+        self.weigh_list(scale);
+        let count = lightest(&mut self.list, missing, by_rank);
+        let last = self.list[..count].iter().max_by(|a, b| by_rank(a, b)).expect("at least one");
+        *cut = weighed.and(Cut { value: last.x, last: last.id as usize });
+    }
+
+    /// Weighs the list; the sum.
+    fn weigh_list(&mut self, scale: Scale) -> u64 {
+        let mut total = 0;
         for c in &mut self.list {
             c.weight = scale.weight(c.x);
+            total += c.weight;
         }
-        let total: u64 = self.list.iter().map(|c| c.weight).sum();
-        let count = lightest(&mut self.list, share(top_p, total), by_rank);
-        self.list.truncate(count);
-        if let Kept::Row(_) = kept {
-            if self.list.len() <= LISTED {
-                *kept = Kept::List;
-            } else {
-                let last = self.list.iter().max_by(|a, b| by_rank(a, b)).expect("at least one");
-                *kept = Kept::Row(Cut { value: last.x, last: last.id as usize });
-            }
-        }
+        total
     }
 
     fn typical(
@@ -276,7 +287,7 @@ impl<R: Real> Work<R> {
         }
         let smallest = scale.smallest(tau);
         match *kept {
-            Kept::Row(cut) => self.list_of(row, cut.and(Cut::at_least(smallest))),
+            Kept::Row(cut) => self.list_of(row, cut.and(Cut::at_least(smallest)), None),
             Kept::List => self.list.retain(|c| c.x >= smallest),
         }
         *kept = Kept::List;

@@ -26,7 +26,7 @@ const RESOLUTION: u64 = 34;
 /// polynomial's own error out of the decision.
 const NOTHING: f64 = -34.999;
 /// 1.5 · 2^52: adding it rounds to an integer, which is left in the low bits.
-const ROUND: f64 = 6755399441055744.0;
+pub(super) const ROUND: f64 = 6755399441055744.0;
 /// 2^52: between it and 2^53 the f64 are the integers, so that adding it and taking it off rounds to one.
 const INTEGER: f64 = 4503599627370496.0;
 
@@ -90,7 +90,7 @@ impl Scale {
 
     /// The weight of a logit, an integer; 0 below `at_least`.
     #[inline(always)]
-    fn weight_if<R: Real>(&self, x: R, at_least: R) -> f64 {
+    pub(super) fn weight_if<R: Real>(&self, x: R, at_least: R) -> f64 {
         // −40 weighs nothing.
         let t = if x >= at_least { self.exponent(x) } else { -40.0 };
         (exp2_plus::<RESOLUTION>(t) + INTEGER) - INTEGER
@@ -360,5 +360,28 @@ impl<R: Real> Kernel for Count<'_, R> {
             count += u32::from(x >= self.at_least);
         }
         count as usize
+    }
+}
+
+/// How many logits of each sixteen of a block lie from a number up to another.
+pub(super) struct Find<'a, R> {
+    pub(super) block: &'a [R],
+    pub(super) from: R,
+    pub(super) below: R,
+    pub(super) counts: &'a mut [u32; BLOCK / LANES],
+}
+
+impl<R: Real> Kernel for Find<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Find { block, from, below, counts } = self;
+        for (part, count) in block.chunks(LANES).zip(counts) {
+            *count = 0;
+            for &x in part {
+                *count += u32::from((x >= from) & (x < below));
+            }
+        }
     }
 }
