@@ -7,7 +7,7 @@ FUZZ_SECONDS ?= 60
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL = help
-.PHONY: help test check fmt docs accuracy bench guard bench-peers bench-fit bench-contrastive memory fixtures digits fuzz sanitize valgrind
+.PHONY: help test check fmt docs accuracy bench guard bench-peers bench-fit bench-sample bench-contrastive memory fixtures digits fuzz sanitize valgrind
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,10 @@ bench-peers: ## the speed beside published crates (downloads them), write benche
 	RAYON_NUM_THREADS=1 $(CARGO) run --release --manifest-path benches/peers/Cargo.toml -- \
 		--json $(CURDIR)/benches/results/peers.json
 
+bench-sample: ## a token beside candle and llm-samplers (downloads them), write benches/results/sample.json
+	RAYON_NUM_THREADS=1 $(CARGO) run --release --manifest-path benches/peers/Cargo.toml --bin sample -- \
+		--json $(CURDIR)/benches/results/sample.json
+
 bench-fit: .venv ## fitting a temperature beside scikit-learn and probmetrics (downloads torch), write benches/results/fit.json
 	.venv/bin/pip install --quiet --requirement benches/fit_requirements.txt
 	.venv/bin/python benches/fit_peers.py $(CARGO) bench --quiet --profile release --bench fit -- $(CURDIR)/benches/results/fit.json
@@ -76,7 +80,7 @@ digits: .venv ## train the network of examples/digits anew, and embed its images
 	.venv/bin/python examples/digits/views.py
 
 fuzz: ## a minute of each fuzz target (needs a nightly toolchain and cargo-fuzz)
-	for target in npy csv scan teacher; do \
+	for target in npy csv scan sample teacher; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -malloc_limit_mb=200 || exit 1; \
 	done
 

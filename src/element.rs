@@ -60,6 +60,8 @@ pub trait Real:
     const ONE: Self;
     const NEG_INFINITY: Self;
     const NAN: Self;
+    /// The lowest finite number.
+    const LOWEST: Self;
     /// 1.5 · 2^(mantissa bits): adding it rounds to an integer, which is left in the low bits.
     const ROUND: f64;
     /// Weights are kept as 2^BIAS times themselves, so that none is subnormal before the last step.
@@ -80,6 +82,9 @@ pub trait Real:
     fn bits_if(condition: bool) -> Self::Bits;
     /// All bits for a NaN, none for a number.
     fn nan_bits(self) -> Self::Bits;
+    /// The next number up, and the next one down.
+    fn next_up(self) -> Self;
+    fn next_down(self) -> Self;
     fn mul_add(self, factor: Self, term: Self) -> Self;
     /// `self · 2^k`, where the low bits of `rounded` hold k.
     fn times_power(self, rounded: Self) -> Self;
@@ -133,6 +138,7 @@ macro_rules! real {
             const ONE: Self = 1.0;
             const NEG_INFINITY: Self = <$real>::NEG_INFINITY;
             const NAN: Self = <$real>::NAN;
+            const LOWEST: Self = <$real>::MIN;
             const ROUND: f64 = $round;
             const BIAS: i32 = $bias;
             const DEPTH: f64 = $depth;
@@ -148,6 +154,14 @@ macro_rules! real {
             #[inline(always)]
             fn nan_bits(self) -> $bits {
                 Self::bits_if(self.is_nan())
+            }
+            #[inline(always)]
+            fn next_up(self) -> Self {
+                <$real>::next_up(self)
+            }
+            #[inline(always)]
+            fn next_down(self) -> Self {
+                <$real>::next_down(self)
             }
             #[inline(always)]
             fn mul_add(self, factor: Self, term: Self) -> Self {

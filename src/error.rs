@@ -60,6 +60,27 @@ pub enum Error {
         /// How many classes there are; labels run from 0 to one less.
         classes: usize,
     },
+    /// A logit that is NaN where a token is to be drawn.
+    LogitNan {
+        /// The row, counted from 0.
+        row: usize,
+        /// The class, counted from 0.
+        class: usize,
+    },
+    /// A row of which every token is masked: by the mask, or by logits of −∞.
+    AllMasked {
+        /// The row, counted from 0.
+        row: usize,
+    },
+    /// A token that is none of the classes.
+    Token {
+        /// Where it was given: `"history"`, `"logit_bias"`, `"token"`.
+        what: &'static str,
+        /// The token given.
+        token: u32,
+        /// How many classes there are; tokens run from 0 to one less.
+        classes: usize,
+    },
     /// A weight of a row that is negative, infinite or NaN.
     Weight {
         /// The row, counted from 0.
@@ -121,6 +142,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// An error about a row alone, as one of a batch.
+    pub(crate) fn in_row(self, row: usize) -> Error {
+        match self {
+            Error::LogitNan { class, .. } => Error::LogitNan { row, class },
+            Error::AllMasked { .. } => Error::AllMasked { row },
+            other => other,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -147,6 +179,17 @@ impl fmt::Display for Error {
             Error::Label { row, label, classes } => write!(
                 f,
                 "row {row}: label {label} is not a class: there are {classes}, counted from 0"
+            ),
+            Error::LogitNan { row, class } => {
+                write!(f, "row {row}: logit {class} is NaN: logits must be numbers or infinite")
+            }
+            Error::AllMasked { row } => write!(
+                f,
+                "row {row}: every token is masked: at least one must be allowed and above -inf"
+            ),
+            Error::Token { what, token, classes } => write!(
+                f,
+                "{what}: token {token} is not a class: there are {classes}, counted from 0"
             ),
             Error::Weight { row, got } => {
                 write!(f, "row {row}: weight {got} is not allowed: it must be 0 or positive")

@@ -39,6 +39,8 @@
 //! | contrastive losses, with gradients in vectors and τ | [`info_nce`], [`moco`], [`clip`], [`nt_xent`], [`sup_con`], [`sig_lip`], [`MemoryBank`] |
 //! | which temperature a contrastive loss wants | [`ContrastCurve`], [`curve_optimum`], [`sphere_floor`], [`uniformity`], [`tolerance`] |
 //! | normalised softmax: margins, floors, scales | [`normalised_softmax`], [`normalised_linear_softmax`], [`normface_lower_bound`], [`adacos_fixed_scale`] |
+//! | drawing a token, exactly: filters, seeds, log-probabilities | [`Sampler`], [`SamplingParams`], [`Distribution`] |
+//! | drawing tokens of a batch, verifying a draft, relaxed samples | [`sample_rows`], [`Verifier`], [`gumbel_softmax`] |
 //! | any axis of an array (feature `ndarray`) | `softmax_axis` and its kin |
 //!
 //! Logits are f32, f64, or with the feature `half` (on by default) f16 and bf16. Large batches run on
@@ -76,6 +78,7 @@ mod metrics;
 mod parallel;
 mod random;
 mod rows;
+mod sample;
 mod simd;
 mod softmax;
 mod solve;
@@ -125,6 +128,10 @@ pub use metrics::{
     smooth_calibration_error, summarise,
 };
 pub use rows::{Labels, Rows, RowsMut, Truth};
+pub use sample::{
+    Context, Distribution, Draw, Method, Mirostat, Order, Relaxed, Sampler, SamplingParams,
+    Verdict, Verifier, gumbel_softmax, sample_rows,
+};
 pub use simd::Isa;
 pub use softmax::{
     log_softmax, log_softmax_in_place, log_softmax_into, log_softmax_rows, log_sum_exp,

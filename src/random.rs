@@ -23,6 +23,14 @@ pub(crate) enum Purpose {
     SmoothNull = 4,
     Bootstrap = 5,
     Folds = 6,
+    /// A token by the inverse of the distribution; tokens one after the other without replacement.
+    Sample = 7,
+    /// Noise, a number for each token.
+    Gumbel = 8,
+    WithoutReplacement = 9,
+    /// Whether a draft is accepted, and what stands in for it.
+    Verify = 10,
+    Relaxed = 11,
     BankEntries = 32,
     Noise = 33,
 }
@@ -68,23 +76,41 @@ impl Random {
         }
     }
 
+    /// A stream of its own for every position: its key and its stream are the block that stands there, so that no
+    /// number of draws at one position reaches into the next. Positions are below 2^56.
+    pub(crate) fn at(seed: u64, purpose: Purpose, stream: u64, position: u64) -> Random {
+        let mut place = Random::new(seed, purpose, stream);
+        place.next |= position;
+        let key = place.bits();
+        Random::new(key, purpose, place.bits())
+    }
+
     /// 64 bits.
     #[inline]
     pub(crate) fn bits(&mut self) -> u64 {
         if self.unused == 0 {
-            let counter = [
-                self.next as u32,
-                (self.next >> 32) as u32,
-                self.stream as u32,
-                (self.stream >> 32) as u32,
-            ];
-            let [a, b, c, d] = philox(counter, self.key).map(u64::from);
-            self.block = [a | b << 32, c | d << 32];
+            self.block = self.block_at(self.next);
             self.next += 1; // 2^56 blocks take a thousand years
             self.unused = 2;
         }
         self.unused -= 1;
         self.block[1 - self.unused]
+    }
+
+    fn block_at(&self, counter: u64) -> [u64; 2] {
+        let counter = [
+            counter as u32,
+            (counter >> 32) as u32,
+            self.stream as u32,
+            (self.stream >> 32) as u32,
+        ];
+        let [a, b, c, d] = philox(counter, self.key).map(u64::from);
+        [a | b << 32, c | d << 32]
+    }
+
+    /// The `n`-th 64 bits of a stream that nothing was drawn from yet.
+    pub(crate) fn nth(&self, n: u64) -> u64 {
+        self.block_at(self.next + n / 2)[(n % 2) as usize]
     }
 
     /// Uniform in [0, 1): a multiple of 2^-53.
@@ -103,6 +129,17 @@ impl Random {
             let product = u128::from(self.bits()) * u128::from(n);
             if product as u64 >= n || product as u64 >= n.wrapping_neg() % n {
                 return (product >> 64) as u64;
+            }
+        }
+    }
+
+    /// Uniform among 0 .. `n`, for `n` > 0: as many bits as `n` has, drawn again until they are below it.
+    pub(crate) fn below_wide(&mut self, n: u128) -> u128 {
+        loop {
+            let bits = u128::from(self.bits()) << 64 | u128::from(self.bits());
+            let bits = bits >> ((n - 1) | 1).leading_zeros();
+            if bits < n {
+                return bits;
             }
         }
     }
@@ -149,6 +186,22 @@ mod tests {
         ] {
             assert_eq!(philox(counter, key), want);
         }
+    }
+
+    #[test]
+    fn numbers_of_a_stream_can_be_had_one_by_one() {
+        let place = Random::at(3, Purpose::Gumbel, 5, 7);
+        let mut random = place.clone();
+        for n in 0..5 {
+            assert_eq!(place.nth(n), random.bits());
+        }
+        let other = |position| Random::at(3, Purpose::Gumbel, 5, position).nth(0);
+        assert!(other(7) != other(8) && other(7) != other((1 << 56) - 1));
+        for n in [1u128, 2, 3, 1 << 64, u128::MAX] {
+            assert!((0..100).all(|_| random.below_wide(n) < n), "{n}");
+        }
+        let thirds = (0..6000).filter(|_| random.below_wide(3) == 2).count();
+        assert!((1800..2200).contains(&thirds), "{thirds}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod contrast;
 mod fit;
 mod labelled;
 mod report;
+mod sample;
 mod scan;
 mod teacher;
 
@@ -20,6 +21,7 @@ pub(crate) use contrast::ContrastArgs;
 pub(crate) use fit::{EvalArgs, FitArgs, ModelChoice, Rule};
 pub(crate) use labelled::{Content, LabelledArgs};
 pub(crate) use report::ReportArgs;
+pub(crate) use sample::{ChanceArgs, Method, ParameterArgs, Preset, SampleArgs, TemperatureOrder};
 pub(crate) use scan::{MergeArgs, ScanArgs};
 pub(crate) use teacher::{
     AuditArgs, DistillArgs, PackArgs, TeacherArgs, TeacherDtype, TeacherVerb, VerifyArgs,
@@ -42,7 +44,7 @@ Examples:
   softargmax apply logits.npy -t 1.8 -o probs.npy
   softargmax solve 1 5 7 10 --perplexity 2
 
-Exit codes: 0 done · 1 internal error · 2 refused: bad input or usage · 3 no temperature does it"
+Exit codes: 0 done · 1 internal error · 2 refused: bad input or usage · 3 no temperature does it · 4 a check failed"
 )]
 pub(crate) struct CommandLine {
     #[command(subcommand)]
@@ -63,6 +65,7 @@ pub(crate) enum Verb {
     Sweep(SweepArgs),
     Apply(ApplyArgs),
     Solve(SolveArgs),
+    Sample(SampleArgs),
     Fit(FitArgs),
     Eval(EvalArgs),
     Report(ReportArgs),

@@ -19,6 +19,7 @@ mod labelled;
 mod output;
 mod progress;
 mod report;
+mod sample;
 mod scan;
 mod solve;
 mod sweep;
@@ -43,6 +44,7 @@ fn run(verb: Verb) -> Result<ExitCode, CliError> {
         Verb::Sweep(args) => sweep::run(&args)?,
         Verb::Apply(args) => apply::run(&args)?,
         Verb::Solve(args) => return solve::run(&args),
+        Verb::Sample(args) => return sample::run(&args),
         Verb::Fit(args) => return fit::run(&args),
         Verb::Eval(args) => eval::run(&args)?,
         Verb::Report(args) => calibration::run(&args)?,

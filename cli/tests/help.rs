@@ -3,10 +3,11 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "sweep",
     "apply",
     "solve",
+    "sample",
     "fit",
     "eval",
     "report",
@@ -71,8 +72,8 @@ fn every_example_runs() {
     }
 }
 
-/// The files that the examples speak of: twelve rows of three logits, their labels, a fit, two scans and a teacher; twelve
-/// pairs of vectors and some negatives.
+/// The files that the examples speak of: twelve rows of three logits, their labels, draws, a fit, two scans and a teacher;
+/// twelve pairs of vectors and some negatives.
 #[cfg(unix)]
 fn write_logits(folder: &Path) {
     let npy = |header: &str| {
@@ -89,6 +90,7 @@ fn write_logits(folder: &Path) {
     std::fs::write(folder.join("logits.csv"), "1,2,4\n0.5,0,-1\n".repeat(6)).expect("a file");
     std::fs::write(folder.join("probs.csv"), "0.1,0.2,0.7\n0.6,0.3,0.1\n".repeat(6))
         .expect("a file");
+    std::fs::write(folder.join("draws.csv"), "3\n3\n2\n3\n").expect("a file");
     let labels = "2\n0\n2\n1\n1\n0\n2\n0\n0\n1\n2\n0\n";
     std::fs::write(folder.join("labels.csv"), labels).expect("a file");
     let mut classes = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (12,), }");

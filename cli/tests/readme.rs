@@ -9,7 +9,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-const PAGES: [&str; 3] = ["README.md", "docs/temperature.md", "docs/calibration.md"];
+const PAGES: [&str; 4] =
+    ["README.md", "docs/temperature.md", "docs/calibration.md", "docs/sampling.md"];
 /// How a page says `softargmax` where the program is not installed yet.
 const FROM_SOURCE: &str = "cargo run --release -p softargmax-cli --";
 
@@ -159,6 +160,8 @@ fn every_link_leads_somewhere() {
         "docs/temperature.md",
         "docs/calibration.md",
         "docs/teacher-format.md",
+        "docs/sampling.md",
+        "examples/characters/README.md",
         "docs/numerics.md",
     ] {
         let text = read(page);

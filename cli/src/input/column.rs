@@ -6,6 +6,8 @@
 //! text   a line for every row, of one column or `classes` columns
 //! ```
 //!
+//! Of draws there may be any number a row: any number of columns, or entries along a last axis.
+//!
 //! Cells are handed over one by one, so that nothing is held that the caller does not keep.
 
 use std::io;
@@ -13,7 +15,7 @@ use std::path::Path;
 
 use super::csv::Fields;
 use super::npy;
-use super::{Dtype, Format, InputError, Layout, is_stream};
+use super::{Dtype, Format, InputError, Layout, MAX_NUMBERS, is_stream};
 
 /// Cells decoded at a time.
 const BLOCK: usize = 1 << 16;
@@ -24,6 +26,33 @@ pub(crate) struct Beside<'a> {
     /// The shape of a .npy file; [rows, classes] of CSV, where rows may not be known yet.
     pub(crate) shape: &'a [usize],
     pub(crate) classes: usize,
+}
+
+/// How many cells a row may have.
+#[derive(Clone, Copy)]
+enum Width<'a> {
+    OneOrAll(&'a Beside<'a>),
+    /// Beside rows of this shape, which the classes have been taken from.
+    Any(&'a [usize]),
+}
+
+impl Width<'_> {
+    /// The most columns that a line of text may have.
+    fn most(&self) -> usize {
+        match self {
+            Width::OneOrAll(beside) => beside.classes,
+            Width::Any(_) => MAX_NUMBERS,
+        }
+    }
+
+    fn refuse(&self, found: &str, what: &str) -> InputError {
+        match self {
+            Width::OneOrAll(beside) => too_wide(found, what, beside),
+            Width::Any(_) => {
+                InputError::new(format!("{found}: at most {MAX_NUMBERS} {what} a row"))
+            }
+        }
+    }
 }
 
 /// One value of a file, as it stands there.
@@ -52,12 +81,21 @@ enum Cells {
 impl Column {
     /// Opens a file of labels, weights or groups, whichever `what` says.
     pub(super) fn open(path: &Path, what: &str, beside: &Beside) -> Result<Self, InputError> {
+        Self::open_of(path, what, Width::OneOrAll(beside))
+    }
+
+    /// Opens a file of any number of cells for every row; the rows have this shape.
+    pub(super) fn open_any(path: &Path, what: &str, rows: &[usize]) -> Result<Self, InputError> {
+        Self::open_of(path, what, Width::Any(rows))
+    }
+
+    fn open_of(path: &Path, what: &str, width: Width) -> Result<Self, InputError> {
         if is_stream(path) {
             return Err(InputError::new(format!("{what} cannot come from standard input"))
                 .hint("name a file; the logits may come from standard input"));
         }
         let (name, file, size) = super::open(path)?;
-        Self::from_input(&name, Box::new(file), size, what, beside).map_err(|e| e.within(&name))
+        Self::from_input(&name, Box::new(file), size, what, width).map_err(|e| e.within(&name))
     }
 
     fn from_input(
@@ -65,11 +103,11 @@ impl Column {
         input: Box<dyn io::Read>,
         size: Option<u64>,
         what: &str,
-        beside: &Beside,
+        allowed: Width,
     ) -> Result<Self, InputError> {
         let (cells, width) = match Format::tell(name, input, None, &format!("of {what}"))? {
             Format::Npy(input) => {
-                let reader = npy::Reader::new(input, size, |shape| layout(shape, what, beside))?;
+                let reader = npy::Reader::new(input, size, |shape| layout(shape, what, allowed))?;
                 let width = reader.layout().classes();
                 (Cells::Npy(reader), width)
             }
@@ -81,20 +119,19 @@ impl Column {
                     if fields.ends_record {
                         break;
                     }
-                    if first.len() > beside.classes {
-                        return Err(too_wide("line 1 has more columns than that", what, beside));
+                    if first.len() > allowed.most() {
+                        return Err(allowed.refuse("line 1 has more columns than that", what));
                     }
                 }
                 let (line, width) = (fields.line, first.len());
                 if width == 0 {
                     return Err(InputError::new("has no rows: every line is blank"));
                 }
-                if width != 1 && width != beside.classes {
-                    return Err(too_wide(
-                        &format!("line {line} has {width} columns"),
-                        what,
-                        beside,
-                    ));
+                if let Width::OneOrAll(beside) = allowed
+                    && width != 1
+                    && width != beside.classes
+                {
+                    return Err(allowed.refuse(&format!("line {line} has {width} columns"), what));
                 }
                 (Cells::Text { fields: Box::new(fields), first, line }, width)
             }
@@ -102,7 +139,7 @@ impl Column {
         Ok(Self { name: name.to_owned(), width, cells })
     }
 
-    /// How many cells a row has: 1, or as many as there are classes.
+    /// How many cells a row has.
     pub(super) fn width(&self) -> usize {
         self.width
     }
@@ -200,7 +237,16 @@ fn read_text(
 }
 
 /// How the cells lie in an array of this shape.
-fn layout(mut shape: Vec<usize>, what: &str, beside: &Beside) -> Result<Layout, InputError> {
+fn layout(mut shape: Vec<usize>, what: &str, allowed: Width) -> Result<Layout, InputError> {
+    let beside = match allowed {
+        Width::OneOrAll(beside) => beside,
+        Width::Any(rows) => {
+            if shape == rows || shape.len() == 1 {
+                shape.push(1);
+            }
+            return Layout::new(shape, -1);
+        }
+    };
     let is_wide = shape.len() > 1
         && shape.len() == beside.shape.len()
         && shape.last() == Some(&beside.classes);

@@ -125,12 +125,12 @@ impl<'a> Names<'a> {
 }
 
 /// A label in a text: also 3.0, as other programs write it.
-fn whole(text: &str) -> Option<i64> {
+pub(super) fn whole(text: &str) -> Option<i64> {
     text.parse().ok().or_else(|| text.parse().ok().and_then(whole_number))
 }
 
 /// A float that is a whole number, as far as f64 can tell one from the next.
-fn whole_number(number: f64) -> Option<i64> {
+pub(super) fn whole_number(number: f64) -> Option<i64> {
     (number.fract() == 0.0 && number.abs() <= 2f64.powi(53)).then_some(number as i64)
 }
 

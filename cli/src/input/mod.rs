@@ -12,6 +12,7 @@ mod header;
 mod labels;
 mod layout;
 mod npy;
+mod tokens;
 mod weights;
 
 use std::ffi::OsStr;
@@ -25,6 +26,7 @@ pub(crate) use dtype::{Dtype, Number};
 pub(crate) use groups::Groups;
 pub(crate) use labels::{IGNORED, LabelOptions, Labels, read_class_names};
 pub(crate) use layout::Layout;
+pub(crate) use tokens::{read_mask, read_tokens, read_words};
 pub(crate) use weights::read_weights;
 
 use crate::error::CliError;

@@ -1,5 +1,6 @@
 //! Encodes CSV: every number as the shortest text that reads back to the same bits.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use half::f16;
@@ -20,13 +21,8 @@ impl Lines {
 
     /// The header line of these names.
     pub(super) fn header(&self, names: &[String]) -> String {
-        let delimiter = char::from(self.delimiter);
-        let quoted = |name: &String| {
-            let is_plain = !name.is_empty() && !name.contains([delimiter, '"', '\n', '\r']);
-            if is_plain { name.clone() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
-        };
-        let names: Vec<String> = names.iter().map(quoted).collect();
-        names.join(&delimiter.to_string()) + "\n"
+        let names: Vec<_> = names.iter().map(|name| field(name, self.delimiter)).collect();
+        names.join(&char::from(self.delimiter).to_string()) + "\n"
     }
 
     /// Appends `numbers` to `text`, each as short as `dtype` allows.
@@ -41,6 +37,15 @@ impl Lines {
             }
         }
     }
+}
+
+/// A text as a field, in quotes where it must be.
+pub(crate) fn field(text: &str, delimiter: u8) -> Cow<'_, str> {
+    let is_plain = !text.is_empty() && !text.contains([char::from(delimiter), '"', '\n', '\r']);
+    if is_plain {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))
 }
 
 /// The shortest decimal that reads back to the `dtype` nearest to `x`.

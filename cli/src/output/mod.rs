@@ -14,6 +14,8 @@ use std::path::Path;
 
 use crate::error::CliError;
 use crate::input::{Dtype, Layout, Number, Source, is_stream};
+pub(crate) use csv::field;
+pub(crate) use npy::integers_header;
 pub(crate) use target::Target;
 
 /// Numbers encoded at a time.

@@ -12,11 +12,19 @@ const ALIGNMENT: usize = 64;
 /// Magic bytes, version 1.0 and header. Its length does not depend on the first axis of `shape`, so
 /// that it can be written before that is known, and again afterwards.
 pub(super) fn header(dtype: Dtype, shape: &[usize]) -> Vec<u8> {
+    header_of(&format!("<f{}", dtype.size()), shape)
+}
+
+/// The same for little-endian int64.
+pub(crate) fn integers_header(shape: &[usize]) -> Vec<u8> {
+    header_of("<i8", shape)
+}
+
+fn header_of(descr: &str, shape: &[usize]) -> Vec<u8> {
     let axes: String = shape.iter().map(|axis| format!("{axis}, ")).collect();
     // A tuple of one is (5,), of two (5, 4).
     let axes = if shape.len() == 1 { axes.trim_end() } else { axes.trim_end_matches(", ") };
-    let size = dtype.size();
-    let mut dict = format!("{{'descr': '<f{size}', 'fortran_order': False, 'shape': ({axes}), }}");
+    let mut dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({axes}), }}");
     let first_digits = shape.first().map_or(GROWTH_AXIS_DIGITS, |axis| axis.to_string().len());
     dict.extend(std::iter::repeat_n(' ', GROWTH_AXIS_DIGITS.saturating_sub(first_digits)));
     // NumPy pads by a whole multiple where nothing is missing.
@@ -65,6 +73,10 @@ mod tests {
         assert_eq!(
             header(Dtype::F16, &[5]),
             numpy("{'descr': '<f2', 'fortran_order': False, 'shape': (5,), }", 60)
+        );
+        assert_eq!(
+            integers_header(&[3, 4]),
+            numpy("{'descr': '<i8', 'fortran_order': False, 'shape': (3, 4), }", 58)
         );
     }
 

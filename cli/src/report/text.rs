@@ -33,7 +33,7 @@ pub(super) fn rounded(x: f64) -> String {
 }
 
 /// A number to so many digits, without an exponent where that is readable, trailing zeros kept.
-pub(super) fn significant(x: f64, digits: usize) -> String {
+pub(crate) fn significant(x: f64, digits: usize) -> String {
     if !x.is_finite() || x == 0.0 {
         return figure(x);
     }
@@ -47,7 +47,7 @@ pub(super) fn significant(x: f64, digits: usize) -> String {
 }
 
 /// A temperature to four digits; a short one in full, so that 1 is told from 1.000.
-pub(super) fn tau(x: f64) -> String {
+pub(crate) fn tau(x: f64) -> String {
     let (plain, rounded) = (format!("{x}").to_lowercase(), significant(x, 4));
     if plain.len() <= rounded.len() { plain } else { rounded }
 }

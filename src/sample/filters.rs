@@ -1,0 +1,352 @@
+//! Which tokens are kept.
+//!
+//! ```text
+//! top-k, top-p, min-p and top-nσ keep a beginning of the order (logit falling, id rising): a cut in it
+//! few enough, or typical:           a list of candidates, and the rest of the filters on the list
+//! else:                             the cut, and the filters that follow on the row
+//! ```
+//!
+//! No filter sorts a row. Top-k takes the k-th largest of the blocks' maxima as a bound that at least k logits reach, and
+//! looks only into blocks that reach it; min-p and top-nσ are comparisons; top-p adds up weights by the size of the logit
+//! and looks closely at one part only (`nucleus.rs`).
+
+use std::cmp::Ordering;
+
+use crate::element::Real;
+use crate::sample::nucleus::{self, Crossing, Nucleus};
+use crate::sample::params::{Order, SamplingParams};
+use crate::sample::weights::{BLOCK, Cut, Find, Peaks, Scale, Weigh, smallest};
+use crate::simd::dispatch;
+use crate::softmax::row::LANES;
+use crate::temperature::Temperature;
+
+/// Up to so many tokens are listed; above, a sweep over the row costs less than their order.
+const LISTED: usize = 4096;
+
+/// A token that may be drawn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate<R> {
+    pub(super) x: R,
+    pub(super) id: u32,
+    /// Its weight, and at the end the sum of all weights up to it.
+    pub(super) weight: u64,
+}
+
+/// Larger logits first, then smaller ids.
+pub(super) fn by_rank<R: Real>(a: &Candidate<R>, b: &Candidate<R>) -> Ordering {
+    b.x.partial_cmp(&a.x).expect("no NaN is a candidate").then(a.id.cmp(&b.id))
+}
+
+/// What a sampler works in; nothing is given back between draws.
+#[derive(Debug)]
+pub(super) struct Work<R> {
+    pub(super) maxima: Vec<R>,
+    /// The sum of the weights up to the end of each block.
+    pub(super) sums: Vec<u64>,
+    pub(super) list: Vec<Candidate<R>>,
+    bounds: Vec<R>,
+    nucleus: Nucleus,
+}
+
+/// What the filters left.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kept<R> {
+    /// What comes before a cut.
+    Row(Cut<R>),
+    /// The candidates in the list.
+    List,
+}
+
+impl<R: Real> Work<R> {
+    pub(super) fn new() -> Self {
+        Work {
+            maxima: Vec::new(),
+            sums: Vec::new(),
+            list: Vec::new(),
+            bounds: Vec::new(),
+            nucleus: Nucleus::default(),
+        }
+    }
+
+    /// The largest logit; `Err` with whether there is a NaN, or else nothing but −∞.
+    pub(super) fn peaks(&mut self, row: &[R]) -> Result<R, bool> {
+        let blocks = row.len().div_ceil(BLOCK);
+        self.maxima.resize(blocks, R::ZERO);
+        if dispatch(Peaks { row, maxima: &mut self.maxima }) {
+            return Err(true);
+        }
+        let max = self.maxima.iter().fold(R::NEG_INFINITY, |m, &x| if x > m { x } else { m });
+        if max == R::NEG_INFINITY { Err(false) } else { Ok(max) }
+    }
+
+    /// Filters a row whose maxima are known and readies it for draws: the sums of the row, or those of the list.
+    pub(super) fn settle(
+        &mut self,
+        row: &[R],
+        params: &SamplingParams,
+        scale: Scale,
+        staged: i32,
+    ) -> Kept<R> {
+        let tau = params.temperature;
+        let (filter_scale, filter_tau) = match params.order {
+            Order::TemperatureLast => {
+                (Scale::new(scale.max, Temperature::ONE, staged), Temperature::ONE)
+            }
+            _ => (scale, tau),
+        };
+        let mut kept = Kept::Row(Cut::NONE);
+        if params.order != Order::TemperatureLast && tau.is_zero() {
+            kept = Kept::Row(Cut::at_least(scale.smallest(tau)));
+        }
+        if params.order == Order::MinPFirst {
+            self.min_p(&mut kept, params.min_p, filter_scale);
+        }
+        self.top_n_sigma(&mut kept, row, params.top_n_sigma, scale.max);
+        self.top_k(&mut kept, row, params.top_k);
+        self.typical(&mut kept, row, params.typical_p, filter_scale, filter_tau);
+        self.top_p(&mut kept, row, params.top_p, filter_scale, filter_tau);
+        if params.order != Order::MinPFirst {
+            self.min_p(&mut kept, params.min_p, filter_scale);
+        }
+        let smallest = scale.smallest(tau);
+        match &mut kept {
+            Kept::Row(cut) => {
+                *cut = cut.and(Cut::at_least(smallest));
+                self.weigh(row, scale, *cut);
+            }
+            Kept::List => {
+                self.list.retain(|c| c.x >= smallest);
+                self.list.sort_unstable_by_key(|c| c.id);
+                self.add_up(scale);
+            }
+        }
+        kept
+    }
+
+    /// Keeps what has at least this exponent, and the largest in any case; readies it for draws again.
+    pub(super) fn narrow(&mut self, row: &[R], kept: &mut Kept<R>, scale: Scale, least: f64) {
+        match kept {
+            Kept::Row(cut) => {
+                let (max, least) = (R::of_f64(scale.max), least.min(0.0));
+                if scale.factor == 0.0 {
+                    return; // all that are kept weigh the same
+                }
+                let guess = scale.max + least / scale.factor;
+                let least = smallest(max, guess, |x| scale.exponent(x) >= least);
+                *cut = cut.and(Cut::at_least(least));
+                self.weigh(row, scale, *cut);
+            }
+            Kept::List => {
+                let max =
+                    self.list.iter().fold(R::NEG_INFINITY, |m, c| if c.x > m { c.x } else { m });
+                self.list.retain(|c| scale.exponent(c.x) >= least || c.x == max);
+                self.add_up(scale);
+            }
+        }
+    }
+
+    /// The list, in the order of its ids, with the sum of the weights up to each.
+    fn add_up(&mut self, scale: Scale) {
+        let mut sum = 0;
+        for c in &mut self.list {
+            sum += scale.weight(c.x);
+            c.weight = sum;
+        }
+    }
+
+    fn weigh(&mut self, row: &[R], scale: Scale, cut: Cut<R>) {
+        self.sums.resize(self.maxima.len(), 0);
+        dispatch(Weigh { row, maxima: &self.maxima, scale, cut, sums: &mut self.sums });
+    }
+
+    /// What a cut keeps, as a list; of that, what lies below a number where one is given.
+    fn list_of(&mut self, row: &[R], cut: Cut<R>, below: Option<R>) {
+        self.list.clear();
+        let below = below.unwrap_or(-R::NEG_INFINITY);
+        let from = cut.value;
+        let mut counts = [0; BLOCK / LANES];
+        for (b, (block, &max)) in row.chunks(BLOCK).zip(&self.maxima).enumerate() {
+            if max < from {
+                continue;
+            }
+            dispatch(Find { block, from, below, counts: &mut counts });
+            for (c, part) in block.chunks(LANES).enumerate() {
+                if counts[c] == 0 {
+                    continue;
+                }
+                for (i, &x) in (b * BLOCK + c * LANES..).zip(part) {
+                    if cut.keeps(x, i) && x < below {
+                        self.list.push(Candidate { x, id: i as u32, weight: 0 });
+                    }
+                }
+            }
+        }
+    }
+
+    fn top_k(&mut self, kept: &mut Kept<R>, row: &[R], k: usize) {
+        let Kept::Row(cut) = *kept else { return };
+        if k == 0 || k >= row.len() {
+            return;
+        }
+        let mut bound = R::LOWEST;
+        if k <= self.maxima.len() {
+            self.bounds.clear();
+            self.bounds.extend_from_slice(&self.maxima);
+            let falling = |a: &R, b: &R| b.partial_cmp(a).expect("no NaN is a maximum");
+            let (_, kth, _) = self.bounds.select_nth_unstable_by(k - 1, falling);
+            // −∞ where fewer blocks than k have anything.
+            bound = if *kth > bound { *kth } else { bound };
+        }
+        self.list_of(row, cut.and(Cut::at_least(bound)), None);
+        if self.list.len() > k {
+            self.list.select_nth_unstable_by(k - 1, by_rank);
+            self.list.truncate(k);
+        } else if bound == R::LOWEST && self.list.len() > LISTED {
+            return; // no more than k there are
+        }
+        *kept = if self.list.len() <= LISTED {
+            Kept::List
+        } else {
+            let last = self.list.iter().max_by(|a, b| by_rank(a, b)).expect("more than none");
+            Kept::Row(Cut { value: last.x, last: last.id as usize })
+        };
+    }
+
+    fn top_n_sigma(&mut self, kept: &mut Kept<R>, row: &[R], n: f64, max: f64) {
+        let Kept::Row(cut) = kept else { return };
+        if n == 0.0 {
+            return;
+        }
+        let least = -n * nucleus::deviation(row, max);
+        let least = smallest(R::of_f64(max), max + least, |x| x.to_f64() - max >= least);
+        *cut = cut.and(Cut::at_least(least));
+    }
+
+    fn min_p(&mut self, kept: &mut Kept<R>, min_p: f64, scale: Scale) {
+        if min_p == 0.0 || scale.factor == 0.0 {
+            return;
+        }
+        let least = libm::log2(min_p);
+        match kept {
+            Kept::Row(cut) => {
+                let guess = scale.max + least / scale.factor;
+                let max = R::of_f64(scale.max);
+                let least = smallest(max, guess, |x| scale.exponent(x) >= least);
+                *cut = cut.and(Cut::at_least(least));
+            }
+            // Of what is left, the largest: typical may have taken the largest of all.
+            Kept::List => {
+                let max =
+                    self.list.iter().fold(R::NEG_INFINITY, |m, c| if c.x > m { c.x } else { m });
+                let scale = Scale { max: max.to_f64(), ..scale };
+                self.list.retain(|c| scale.exponent(c.x) >= least);
+            }
+        }
+    }
+
+    fn top_p(&mut self, kept: &mut Kept<R>, row: &[R], top_p: f64, scale: Scale, tau: Temperature) {
+        if top_p == 1.0 {
+            return;
+        }
+        let Kept::Row(cut) = kept else {
+            let target = share(top_p, self.weigh_list(scale));
+            let count = lightest(&mut self.list, target, by_rank);
+            self.list.truncate(count);
+            return;
+        };
+        let weighed = cut.and(Cut::at_least(scale.smallest(tau)));
+        let Crossing { from, below, missing } =
+            self.nucleus.crossing(row, &self.maxima, scale, weighed, |total| share(top_p, total));
+        self.list_of(row, weighed.and(Cut::at_least(from)), below);
+        self.weigh_list(scale);
+        let count = lightest(&mut self.list, missing, by_rank);
+        let last = self.list[..count].iter().max_by(|a, b| by_rank(a, b)).expect("at least one");
+        *cut = weighed.and(Cut { value: last.x, last: last.id as usize });
+    }
+
+    /// Weighs the list; the sum.
+    fn weigh_list(&mut self, scale: Scale) -> u64 {
+        let mut total = 0;
+        for c in &mut self.list {
+            c.weight = scale.weight(c.x);
+            total += c.weight;
+        }
+        total
+    }
+
+    fn typical(
+        &mut self,
+        kept: &mut Kept<R>,
+        row: &[R],
+        typical_p: f64,
+        scale: Scale,
+        tau: Temperature,
+    ) {
+        if typical_p == 1.0 {
+            return;
+        }
+        let smallest = scale.smallest(tau);
+        match *kept {
+            Kept::Row(cut) => self.list_of(row, cut.and(Cut::at_least(smallest)), None),
+            Kept::List => self.list.retain(|c| c.x >= smallest),
+        }
+        *kept = Kept::List;
+        // The order of a sum shows in its last bits, and in what is nearest to it.
+        self.list.sort_unstable_by_key(|c| c.id);
+        let (mut total, mut moment) = (0, 0.0);
+        for c in &mut self.list {
+            c.weight = scale.weight(c.x);
+            total += c.weight;
+            moment += c.weight as f64 * scale.exponent(c.x);
+        }
+        // The entropy is log2 Z − E[t], and the surprise log2 Z − t.
+        let mean = moment / total as f64;
+        let from_mean = |c: &Candidate<R>| (scale.exponent(c.x) - mean).abs();
+        let count = lightest(&mut self.list, share(typical_p, total), |a, b| {
+            from_mean(a).total_cmp(&from_mean(b)).then(by_rank(a, b))
+        });
+        self.list.truncate(count);
+    }
+}
+
+/// The smallest integer that is p·total or more, and 1 at least.
+pub(super) fn share(p: f64, total: u64) -> u64 {
+    // p = digits · 2^-shift, exactly.
+    let bits = p.to_bits();
+    let exponent = (bits >> 52) as u32;
+    if exponent < 1023 - 64 {
+        return 1; // below 2^-64 of any total
+    }
+    let digits = u128::from(bits & ((1 << 52) - 1) | 1 << 52);
+    let shift = 1023 + 52 - exponent;
+    let product = digits * u128::from(total);
+    ((product >> shift) as u64 + u64::from(product << (128 - shift) != 0)).max(1)
+}
+
+/// How many candidates, in an order, it takes to reach a weight; they are the first afterwards. All, if that is too much.
+pub(super) fn lightest<R: Real>(
+    list: &mut [Candidate<R>],
+    mut target: u64,
+    order: impl Fn(&Candidate<R>, &Candidate<R>) -> Ordering,
+) -> usize {
+    let (mut from, mut to) = (0, list.len());
+    while to - from > 32 {
+        let middle = from + (to - from) / 2;
+        list[from..to].select_nth_unstable_by(middle - from, &order);
+        let sum: u64 = list[from..=middle].iter().map(|c| c.weight).sum();
+        if sum >= target {
+            to = middle + 1;
+        } else {
+            target -= sum;
+            from = middle + 1;
+        }
+    }
+    list[from..to].sort_unstable_by(&order);
+    for (i, c) in list[from..to].iter().enumerate() {
+        if c.weight >= target {
+            return from + i + 1;
+        }
+        target -= c.weight;
+    }
+    to
+}

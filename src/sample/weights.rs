@@ -1,0 +1,387 @@
+//! Weights that are integers: what a token's share of the distribution is, exactly.
+//!
+//! ```text
+//! t_i = (x_i − m)·c,  c = log2(e)/τ in f64
+//! w_i = rint(2^t_i · 2^34)                    0 where t_i < −34.999
+//! W   = Σ w_i                                 a block in f64, blocks in u64: exact in any order
+//! P(i) = w_i / W                              as a fraction of integers
+//! ```
+//!
+//! The largest logit weighs 2^34. 2^t is a polynomial in f64 good to 2^-39, so that w_i is within 0.52 of
+//! exp((x_i − m)/τ)·2^34. Rows are gone through in blocks of 256: the first sweep leaves the largest logit of each, and a
+//! block whose largest weighs nothing is not looked at again. In f64 alone sums are exact up to 2^19 classes of the full
+//! weight; the blocks' u64 carry them on to 2^30 classes.
+
+use crate::double::{Double, ldexp};
+use crate::element::Real;
+use crate::simd::{Kernel, Simd};
+use crate::softmax::row::{LANES, sum_of_lanes};
+use crate::temperature::Temperature;
+
+/// Logits looked at together: 1 KiB of f32.
+pub(super) const BLOCK: usize = 256;
+/// The weight of the largest logit is 2^34.
+const RESOLUTION: u64 = 34;
+/// What weighs less than this power of two of the largest weighs nothing. Half a unit is 2^-35; the little more keeps the
+/// polynomial's own error out of the decision.
+const NOTHING: f64 = -34.999;
+/// 1.5 · 2^52: adding it rounds to an integer, which is left in the low bits.
+pub(super) const ROUND: f64 = 6755399441055744.0;
+/// 2^52: between it and 2^53 the f64 are the integers, so that adding it and taking it off rounds to one.
+const INTEGER: f64 = 4503599627370496.0;
+
+/// 2^r = 1 + r (c_0 + r (c_1 + …)) on |r| ≤ 0.504, relative error 2^-39.88; from `python fixtures/exp_coefficients.py`.
+const EXP2: [f64; 8] = [
+    f64::from_bits(0x3fe62e42fef84570), // 0.693147180545720332
+    f64::from_bits(0x3fcebfbdff8d796a), // 0.240226506978568566
+    f64::from_bits(0x3fac6b08dd8f04fc), // 0.0555041094262467005
+    f64::from_bits(0x3f83b2ab60dd43a0), // 0.00961812867504524549
+    f64::from_bits(0x3f55d8742b3c3feb), // 0.00133334488504388104
+    f64::from_bits(0x3f2430a6e6ef303b), // 0.000154037832059807301
+    f64::from_bits(0x3ef00de8a5c2cfa1), // 0.0000153106033031338408
+    f64::from_bits(0x3eb6205d5bfc8b98), // 1.31883767546449715e-6
+];
+
+/// 2^(t + n), t up to 0 and above −900.
+#[inline(always)]
+fn exp2_plus<const N: u64>(t: f64) -> f64 {
+    let round = ROUND + N as f64;
+    let rounded = t + round;
+    let r = t - (rounded - round);
+    // Estrin's scheme: the terms wait for each other half as long as in Horner's, and vectors wait less.
+    let (square, c) = (r * r, &EXP2);
+    let low = c[3].mul_add(r, c[2]).mul_add(square, c[1].mul_add(r, c[0]));
+    let high = c[7].mul_add(r, c[6]).mul_add(square, c[5].mul_add(r, c[4]));
+    let p = high.mul_add(square * square, low).mul_add(r, 1.0);
+    f64::from_bits(p.to_bits().wrapping_add(rounded.to_bits() << 52))
+}
+
+/// 2^t, t up to 0 and above −900: within 2^-39 of itself.
+#[inline(always)]
+pub(super) fn exp2(t: f64) -> f64 {
+    exp2_plus::<0>(t)
+}
+
+/// How a logit becomes a weight.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scale {
+    pub(super) max: f64,
+    /// log2(e)/τ; 0 for the two limits, where all that are kept weigh the same.
+    pub(super) factor: f64,
+}
+
+impl Scale {
+    /// The factor of a temperature on logits that were multiplied by 2^`staged` already.
+    pub(super) fn new(max: f64, tau: Temperature, staged: i32) -> Scale {
+        if tau.is_zero() || tau.is_infinite() {
+            return Scale { max, factor: 0.0 };
+        }
+        let (inverse, exponent) = tau.inverse();
+        // Above 2^1000 two different f32 are always further apart than any weight reaches.
+        let exponent = (exponent - staged).min(1000);
+        Scale { max, factor: ldexp(Double::LOG2_E.times(inverse).hi, exponent) }
+    }
+
+    /// The exponent of a logit's weight, 0 for the largest.
+    #[inline(always)]
+    pub(super) fn exponent<R: Real>(&self, x: R) -> f64 {
+        (x.to_f64() - self.max) * self.factor
+    }
+
+    /// The weight of a logit, an integer; 0 below `at_least`.
+    #[inline(always)]
+    pub(super) fn weight_if<R: Real>(&self, x: R, at_least: R) -> f64 {
+        // −40 weighs nothing.
+        let t = if x >= at_least { self.exponent(x) } else { -40.0 };
+        (exp2_plus::<RESOLUTION>(t) + INTEGER) - INTEGER
+    }
+
+    /// The weight of one logit that is kept.
+    pub(super) fn weight<R: Real>(&self, x: R) -> u64 {
+        self.weight_if(x, R::LOWEST) as u64
+    }
+
+    /// The smallest number that weighs anything: at τ = 0 the largest logit, at τ = ∞ the smallest finite one.
+    pub(super) fn smallest<R: Real>(&self, tau: Temperature) -> R {
+        let max = R::of_f64(self.max);
+        if tau.is_zero() {
+            max
+        } else if tau.is_infinite() {
+            R::LOWEST
+        } else {
+            smallest(max, self.max + NOTHING / self.factor, |x| self.exponent(x) >= NOTHING)
+        }
+    }
+}
+
+/// The smallest number of the type from LOWEST to `max` for which the condition holds, near `guess`; it holds for `max`, and
+/// for all above one for which it does.
+pub(super) fn smallest<R: Real>(max: R, guess: f64, holds: impl Fn(R) -> bool) -> R {
+    let mut x = R::of_f64(guess);
+    // A guess beyond the type, or none at all.
+    if !(x >= R::LOWEST) {
+        x = R::LOWEST;
+    }
+    if !(x <= max) {
+        x = max;
+    }
+    while !holds(x) {
+        x = x.next_up();
+    }
+    while x > R::LOWEST && holds(x.next_down()) {
+        x = x.next_down();
+    }
+    x
+}
+
+/// What a row keeps: all that come before a place in the order of falling logits and rising ids.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Cut<R> {
+    pub(super) value: R,
+    /// Of the logits equal to `value`, those up to this id.
+    pub(super) last: usize,
+}
+
+impl<R: Real> Cut<R> {
+    /// Everything but −∞.
+    pub(super) const NONE: Self = Cut { value: R::LOWEST, last: usize::MAX };
+
+    pub(super) fn at_least(value: R) -> Self {
+        Cut { value, last: usize::MAX }
+    }
+
+    #[inline(always)]
+    pub(super) fn keeps(&self, x: R, id: usize) -> bool {
+        x > self.value || (x == self.value && id <= self.last)
+    }
+
+    /// What both keep.
+    pub(super) fn and(self, other: Self) -> Self {
+        if other.value > self.value {
+            other
+        } else if self.value > other.value {
+            self
+        } else {
+            Cut { value: self.value, last: self.last.min(other.last) }
+        }
+    }
+
+    /// The smallest that is kept among ids from `from` up, if all of them are on one side of `last`.
+    #[inline(always)]
+    pub(super) fn within(&self, from: usize, to: usize) -> Option<R> {
+        if to <= self.last.saturating_add(1) {
+            Some(self.value)
+        } else if from > self.last {
+            Some(self.value.next_up())
+        } else {
+            None
+        }
+    }
+
+    /// Calls `of` with the one or two parts of a block in which one number is the smallest that is kept.
+    #[inline(always)]
+    pub(super) fn parts(&self, from: usize, block: &[R], mut of: impl FnMut(usize, &[R], R)) {
+        match self.within(from, from + block.len()) {
+            Some(at_least) => of(from, block, at_least),
+            None => {
+                let (left, right) = block.split_at(self.last + 1 - from);
+                of(from, left, self.value);
+                of(self.last + 1, right, self.value.next_up());
+            }
+        }
+    }
+}
+
+/// The first sweep: the largest logit of each block. Gives whether there is a NaN.
+pub(super) struct Peaks<'a, R> {
+    pub(super) row: &'a [R],
+    pub(super) maxima: &'a mut [R],
+}
+
+const WIDE: usize = 2 * LANES;
+
+impl<R: Real> Kernel for Peaks<'_, R> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> bool {
+        let mut nan = [R::NO_BITS; WIDE];
+        for (block, out) in self.row.chunks(BLOCK).zip(self.maxima) {
+            let mut best = [R::NEG_INFINITY; WIDE];
+            let (chunks, tail) = block.as_chunks::<WIDE>();
+            simd.call(Raise { chunks, best: &mut best, nan: &mut nan });
+            if !tail.is_empty() {
+                let mut last = [R::NEG_INFINITY; WIDE];
+                last[..tail.len()].copy_from_slice(tail);
+                simd.call(Raise { chunks: &[last], best: &mut best, nan: &mut nan });
+            }
+            *out = best.iter().fold(R::NEG_INFINITY, |m, &x| if x > m { x } else { m });
+        }
+        nan.iter().any(|&bits| bits != R::NO_BITS)
+    }
+}
+
+/// The largest of a block, lane by lane. What becomes of the lanes is not done here: one look at a single lane, and the
+/// compiler keeps them all as single numbers.
+struct Raise<'a, R: Real> {
+    chunks: &'a [[R; WIDE]],
+    best: &'a mut [R; WIDE],
+    nan: &'a mut [R::Bits; WIDE],
+}
+
+impl<R: Real> Kernel for Raise<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let (mut best, mut nan) = (*self.best, *self.nan);
+        for chunk in self.chunks {
+            (best, nan) = raised(chunk, best, nan);
+        }
+        (*self.best, *self.nan) = (best, nan);
+    }
+}
+
+#[inline(always)]
+fn raised<R: Real>(
+    chunk: &[R; WIDE],
+    best: [R; WIDE],
+    nan: [R::Bits; WIDE],
+) -> ([R; WIDE], [R::Bits; WIDE]) {
+    let (mut larger, mut seen) = (best, nan);
+    for i in 0..WIDE {
+        larger[i] = if chunk[i] > best[i] { chunk[i] } else { best[i] };
+        seen[i] = nan[i] | chunk[i].nan_bits();
+    }
+    (larger, seen)
+}
+
+/// The second sweep: the sum of all weights up to the end of each block.
+pub(super) struct Weigh<'a, R> {
+    pub(super) row: &'a [R],
+    pub(super) maxima: &'a [R],
+    pub(super) scale: Scale,
+    pub(super) cut: Cut<R>,
+    pub(super) sums: &'a mut [u64],
+}
+
+impl<R: Real> Kernel for Weigh<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Weigh { row, maxima, scale, cut, sums } = self;
+        let mut total = 0u64;
+        for (b, (block, (max, sum))) in row.chunks(BLOCK).zip(maxima.iter().zip(sums)).enumerate() {
+            if *max >= cut.value {
+                cut.parts(b * BLOCK, block, |_, part, at_least| {
+                    total += simd.call(Part { part, scale, at_least }) as u64;
+                });
+            }
+            *sum = total;
+        }
+    }
+}
+
+/// The sum of the weights of a part of a block: in f64, exactly.
+struct Part<'a, R> {
+    part: &'a [R],
+    scale: Scale,
+    at_least: R,
+}
+
+impl<R: Real> Kernel for Part<'_, R> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> f64 {
+        let Part { part, scale, at_least } = self;
+        let mut lanes = [0.0; LANES];
+        let (chunks, tail) = part.as_chunks::<LANES>();
+        for chunk in chunks {
+            lanes = added(lanes, chunk, scale, at_least);
+        }
+        if !tail.is_empty() {
+            let mut last = [R::NEG_INFINITY; LANES];
+            last[..tail.len()].copy_from_slice(tail);
+            lanes = added(lanes, &last, scale, at_least);
+        }
+        sum_of_lanes(lanes)
+    }
+}
+
+#[inline(always)]
+fn added<R: Real>(
+    lanes: [f64; LANES],
+    chunk: &[R; LANES],
+    scale: Scale,
+    at_least: R,
+) -> [f64; LANES] {
+    let mut next = lanes;
+    for i in 0..LANES {
+        next[i] = lanes[i] + scale.weight_if(chunk[i], at_least);
+    }
+    next
+}
+
+/// The weights of a part of a row, one by one.
+pub(super) struct Expand<'a, R> {
+    pub(super) block: &'a [R],
+    pub(super) scale: Scale,
+    pub(super) at_least: R,
+    pub(super) weights: &'a mut [u64],
+}
+
+impl<R: Real> Kernel for Expand<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Expand { block, scale, at_least, weights } = self;
+        for (weight, &x) in weights.iter_mut().zip(block) {
+            *weight = scale.weight_if(x, at_least) as u64;
+        }
+    }
+}
+
+/// How many logits of a part of a row are kept.
+pub(super) struct Count<'a, R> {
+    pub(super) block: &'a [R],
+    pub(super) at_least: R,
+}
+
+impl<R: Real> Kernel for Count<'_, R> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> usize {
+        let mut count = 0u32; // of a block
+        for &x in self.block {
+            count += u32::from(x >= self.at_least);
+        }
+        count as usize
+    }
+}
+
+/// How many logits of each sixteen of a block lie from a number up to another.
+pub(super) struct Find<'a, R> {
+    pub(super) block: &'a [R],
+    pub(super) from: R,
+    pub(super) below: R,
+    pub(super) counts: &'a mut [u32; BLOCK / LANES],
+}
+
+impl<R: Real> Kernel for Find<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Find { block, from, below, counts } = self;
+        for (part, count) in block.chunks(LANES).zip(counts) {
+            *count = 0;
+            for &x in part {
+                *count += u32::from((x >= from) & (x < below));
+            }
+        }
+    }
+}
