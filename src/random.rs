@@ -135,7 +135,7 @@ impl Random {
     pub(crate) fn below_wide(&mut self, n: u128) -> u128 {
         loop {
             let bits = u128::from(self.bits()) << 64 | u128::from(self.bits());
-            let bits = bits >> (n - 1 | 1).leading_zeros();
+            let bits = bits >> ((n - 1) | 1).leading_zeros();
             if bits < n {
                 return bits;
             }

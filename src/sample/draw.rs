@@ -133,7 +133,7 @@ impl<T: Element> Distribution<'_, T> {
     /// The token of a random word: `token_at(⌊word·W / 2^64⌋)`. Over all words, each token comes with its probability to
     /// within 2^-64.
     pub fn token_with(&self, word: u64) -> u32 {
-        self.at((u128::from(word) * u128::from(self.total()) >> 64) as u64)
+        self.at(((u128::from(word) * u128::from(self.total())) >> 64) as u64)
     }
 
     pub(super) fn at(&self, n: u64) -> u32 {

@@ -110,7 +110,7 @@ fn rest_of_chunk<R: Real>(
         let t = scale.exponent(chunk[i]);
         // Below 2^-300 nothing shows beside the maximum, and −∞ is no exponent.
         let weight = exp2(if t >= -300.0 { t } else { -300.0 });
-        next[i] = sums[i] + if (t < 0.0) & (t >= -299.0) { weight } else { 0.0 };
+        next[i] = sums[i] + if (-299.0..0.0).contains(&t) { weight } else { 0.0 };
         counted[i] = maxima[i] + if t < 0.0 { 0.0 } else { 1.0 };
     }
     (next, counted)
