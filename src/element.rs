@@ -82,9 +82,11 @@ pub trait Real:
     fn bits_if(condition: bool) -> Self::Bits;
     /// All bits for a NaN, none for a number.
     fn nan_bits(self) -> Self::Bits;
-    /// The next number up, and the next one down.
+    /// The next number up.
     fn next_up(self) -> Self;
-    fn next_down(self) -> Self;
+    /// The place of a number among all of the type, 0 for 0, and the number at a place.
+    fn ordinal(self) -> i64;
+    fn of_ordinal(place: i64) -> Self;
     fn mul_add(self, factor: Self, term: Self) -> Self;
     /// `self · 2^k`, where the low bits of `rounded` hold k.
     fn times_power(self, rounded: Self) -> Self;
@@ -159,9 +161,13 @@ macro_rules! real {
             fn next_up(self) -> Self {
                 <$real>::next_up(self)
             }
-            #[inline(always)]
-            fn next_down(self) -> Self {
-                <$real>::next_down(self)
+            fn ordinal(self) -> i64 {
+                let place = self.abs().to_bits() as i64;
+                if self < 0.0 { -place } else { place }
+            }
+            fn of_ordinal(place: i64) -> Self {
+                let size = <$real>::from_bits(place.unsigned_abs() as $bits);
+                if place < 0 { -size } else { size }
             }
             #[inline(always)]
             fn mul_add(self, factor: Self, term: Self) -> Self {

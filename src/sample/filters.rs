@@ -131,8 +131,7 @@ impl<R: Real> Work<R> {
                 if scale.factor == 0.0 {
                     return; // all that are kept weigh the same
                 }
-                let guess = scale.max + least / scale.factor;
-                let least = smallest(max, guess, |x| scale.exponent(x) >= least);
+                let least = smallest(max, |x| scale.exponent(x) >= least);
                 *cut = cut.and(Cut::at_least(least));
                 self.weigh(row, scale, *cut);
             }
@@ -218,7 +217,7 @@ impl<R: Real> Work<R> {
             return;
         }
         let least = -n * nucleus::deviation(row, max);
-        let least = smallest(R::of_f64(max), max + least, |x| x.to_f64() - max >= least);
+        let least = smallest(R::of_f64(max), |x| x.to_f64() - max >= least);
         *cut = cut.and(Cut::at_least(least));
     }
 
@@ -229,9 +228,8 @@ impl<R: Real> Work<R> {
         let least = libm::log2(min_p);
         match kept {
             Kept::Row(cut) => {
-                let guess = scale.max + least / scale.factor;
                 let max = R::of_f64(scale.max);
-                let least = smallest(max, guess, |x| scale.exponent(x) >= least);
+                let least = smallest(max, |x| scale.exponent(x) >= least);
                 *cut = cut.and(Cut::at_least(least));
             }
             // Of what is left, the largest: typical may have taken the largest of all.

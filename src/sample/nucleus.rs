@@ -75,8 +75,7 @@ impl Nucleus {
             if scale.factor == 0.0 {
                 return cut.value;
             }
-            let guess = scale.max - (last as f64 + 0.5) / FINENESS / scale.factor;
-            smallest(R::of_f64(scale.max), guess, |x| {
+            smallest(R::of_f64(scale.max), |x| {
                 let exponent = scale.exponent(x);
                 exponent > -36.0 && bucket(exponent) as usize <= last
             })

@@ -109,29 +109,24 @@ impl Scale {
         } else if tau.is_infinite() {
             R::LOWEST
         } else {
-            smallest(max, self.max + NOTHING / self.factor, |x| self.exponent(x) >= NOTHING)
+            smallest(max, |x| self.exponent(x) >= NOTHING)
         }
     }
 }
 
-/// The smallest number of the type from LOWEST to `max` for which the condition holds, near `guess`; it holds for `max`, and
-/// for all above one for which it does.
-pub(super) fn smallest<R: Real>(max: R, guess: f64, holds: impl Fn(R) -> bool) -> R {
-    let mut x = R::of_f64(guess);
-    // A guess beyond the type, or none at all.
-    if !(x >= R::LOWEST) {
-        x = R::LOWEST;
+/// The smallest number of the type from LOWEST to `max` for which a condition holds; it holds for `max`, and for all above one
+/// for which it does. By halving the numbers in between: a step from a good guess can be one of 2^60 where products underflow.
+pub(super) fn smallest<R: Real>(max: R, holds: impl Fn(R) -> bool) -> R {
+    let (mut below, mut from) = (R::LOWEST.ordinal() - 1, max.ordinal());
+    while below + 1 < from {
+        let middle = below.midpoint(from);
+        if holds(R::of_ordinal(middle)) {
+            from = middle;
+        } else {
+            below = middle;
+        }
     }
-    if !(x <= max) {
-        x = max;
-    }
-    while !holds(x) {
-        x = x.next_up();
-    }
-    while x > R::LOWEST && holds(x.next_down()) {
-        x = x.next_down();
-    }
-    x
+    R::of_ordinal(from)
 }
 
 /// What a row keeps: all that come before a place in the order of falling logits and rising ids.

@@ -94,6 +94,17 @@ fn nothing_to_draw_from_is_an_error() {
     assert_eq!(error, Err(Error::AllMasked { row: 1 }));
 }
 
+/// Found by fuzzing: where products underflow, a search number by number never ended.
+#[test]
+fn underflowing_exponents_do_not_hang() {
+    for temperature in [1e270, 1e300, 1e308] {
+        let params = SamplingParams { min_p: 1.0, top_p: 0.5, ..tempered(temperature) };
+        assert_eq!(p(&params, &[0.0, 0.0, -1e-40]).len(), 3);
+        let mut sampler = Sampler::new(params).unwrap();
+        assert!(sampler.token(&[0.0f64, -1e-300, 0.0], &NOWHERE).is_ok());
+    }
+}
+
 #[test]
 fn a_mask_is_never_broken() {
     let logits = row(3, 1000, 3.0, None);

@@ -12,7 +12,11 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling};
-use llm_samplers::prelude::*;
+use llm_samplers::prelude::{
+    Logits, SampleMinP, SampleRandDistrib, SampleTemperature, SampleTopK, SampleTopP, SamplerChain,
+    SimpleSamplerResources,
+};
+use llm_samplers::types::Sampler as _;
 use softargmax::{Context, Isa, Rows, Sampler, SamplingParams, Temperature, softmax_into};
 
 const TAU: f32 = 0.8;
@@ -159,7 +163,10 @@ fn row(classes: usize, kind: &str) -> serde_json::Value {
         let spread = quartiles(own.clone());
         let to = |i: usize| quartiles(own.iter().zip(&times[i]).map(|(a, b)| a / b).collect());
         let (softmax, read) = (to(0), to(1));
-        println!("  {name:52} {:10.1} µs ({:.1}..{:.1}); {:7.2} softmaxes", spread[1], spread[0], spread[2], softmax[1]);
+        println!(
+            "  {name:52} {:10.1} µs ({:.1}..{:.1}); {:7.2} softmaxes",
+            spread[1], spread[0], spread[2], softmax[1]
+        );
         report.push(serde_json::json!({
             "name": name,
             "microseconds": { "median": spread[1], "quartiles": [spread[0], spread[2]] },
@@ -173,7 +180,8 @@ fn row(classes: usize, kind: &str) -> serde_json::Value {
 /// What the contestants draw must be of this probability on the average, within six standard errors; too few draws to tell a
 /// small bias, enough to tell another temperature.
 fn verify(logits: &[f32], contestants: &mut [Contestant]) {
-    let params = SamplingParams { temperature: "0.8".parse().expect("a temperature"), ..Default::default() };
+    let params =
+        SamplingParams { temperature: "0.8".parse().expect("a temperature"), ..Default::default() };
     let mut sampler = Sampler::new(params).expect("a sampler");
     let p = sampler.distribution(logits, &Context::default()).expect("weights").probabilities();
     let log = |p: f64| if p > 0.0 { p.ln() } else { -40.0 };
