@@ -6,6 +6,7 @@ from softargmax._softargmax import (
     Solution,
     Statistics,
     Temperature,
+    __version__ as __version__,
     entropy,
     expected_index,
     get_num_threads,

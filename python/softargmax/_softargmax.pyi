@@ -12,7 +12,7 @@ _Tau: TypeAlias = SupportsFloat | str | Fraction | Decimal | Temperature
 _Taus: TypeAlias = _Tau | NDArray[Any] | Sequence[Any]
 _Axis: TypeAlias = int | tuple[int, ...] | None
 
-__all__: list[str]
+__version__: str
 
 class SoftargmaxError(ValueError): ...
 

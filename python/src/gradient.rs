@@ -4,7 +4,7 @@ use numpy::{PyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use softargmax::{GradientMut, Rows};
 
-use crate::array::{Array, Number, for_each_type, of_type, read};
+use crate::array::{Array, Number, for_each_type, in_c_order, of_type, read};
 use crate::axis::{Axes, Laned, shaped};
 use crate::error::wrong;
 use crate::rows::{in_rows, mask_of, with_rows};
@@ -78,12 +78,12 @@ impl<'py> Call<'py> {
             return Err(wrong(format!("cotangent has shape {given:?}, expected {expected:?}")));
         }
         let cotangent = match self.function {
-            Function::LogSumExp => cotangent,
+            Function::LogSumExp => in_c_order(&cotangent)?,
             _ => Laned::of(&cotangent, &self.axes)?.array,
         };
         let cotangent = read(&cotangent, "cotangent")?;
         let cotangent = match self.function {
-            Function::LogSumExp => cotangent.as_array().as_standard_layout().into_owned().into(),
+            Function::LogSumExp => cotangent.as_array().into(),
             _ => in_rows(cotangent.as_array(), laned.axis),
         };
         let cotangent = cotangent.as_slice().expect("standard layout");

@@ -20,10 +20,21 @@ mod statistics;
 mod temperature;
 mod work;
 
-use pyo3::prelude::*;
+use pyo3::prelude::pymodule;
 
 #[pymodule(gil_used = true)]
 mod _softargmax {
+    use pyo3::prelude::*;
+
+    /// What is public is said once, by the package.
+    #[pymodule_init]
+    fn without_all(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.delattr("__all__")
+    }
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)] // Python's name for it
+    const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
     use crate::error::SoftargmaxError;
     #[pymodule_export]

@@ -32,8 +32,10 @@ def ulp(got: object, want: str | Fraction, dtype: np.dtype, size: Fraction | Non
     if np.isnan(got):
         return np.inf
     if np.isinf(got):
-        # It stands where the number after the largest would.
+        # It stands where the number after the largest would, and for all beyond.
         got = int(np.copysign(1.0, got)) * Fraction(2) ** (LARGEST[dtype.name] + 1)
+        if got * want > 0 and abs(want) >= abs(got):
+            return 0.0
     size = abs(want if size is None else size)
     exponent = smallest
     if size > 0:
