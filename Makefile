@@ -10,7 +10,7 @@ PYTHON_ENV = .venv-python
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL = help
-.PHONY: help test test-python wheel check fmt docs accuracy bench guard bench-peers bench-fit fixtures digits fuzz sanitize valgrind
+.PHONY: help test test-python wheel check fmt docs accuracy bench guard bench-peers bench-fit bench-python fixtures digits fuzz sanitize valgrind
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -75,6 +75,13 @@ bench-peers: ## the speed beside published crates (downloads them), write benche
 bench-fit: .venv ## fitting a temperature beside scikit-learn and probmetrics (downloads torch), write benches/results/fit.json
 	.venv/bin/pip install --quiet --requirement benches/fit_requirements.txt
 	.venv/bin/python benches/fit_peers.py $(CARGO) bench --quiet --profile release --bench fit -- $(CURDIR)/benches/results/fit.json
+
+bench-python: .venv ## softmax of numpy arrays beside scipy, torch and onnxruntime (downloads them), write benches/results/python.json
+	.venv/bin/pip install --quiet --requirement benches/python/requirements.txt
+	rm -rf $(TARGET_DIR)/wheels
+	.venv/bin/maturin build --manifest-path python/Cargo.toml --release --out $(TARGET_DIR)/wheels
+	.venv/bin/pip install --quiet --force-reinstall --no-deps $(TARGET_DIR)/wheels/*.whl
+	.venv/bin/python benches/python/softmax.py benches/results/python.json
 
 .venv:
 	python3 -m venv .venv
