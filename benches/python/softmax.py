@@ -99,7 +99,9 @@ def compare(threads):
         for name, function in functions.items():
             got = function(x[:2000].copy(), out[:2000])
             error = np.abs(got - want).max() / want.max()
-            assert error < 1e-6, f"{name} is wrong by {error}"
+            # x/τ rounded to float32 first costs the others digits.
+            bound = 3e-7 if name.startswith("softargmax") else 1e-5
+            assert error < bound, f"{name} is wrong by {error}"
         functions["numpy's copy"] = lambda x, out: x.copy()
         loops = max(1, 200_000 // x.size)
         times = {name: [] for name in functions}
