@@ -51,6 +51,37 @@ pub fn softmax_axis<T: Element, D: Dimension>(
     same_shape(Function::Softmax, logits, axis, tau)
 }
 
+/// [`softmax`](crate::softmax) along an axis, into a given array.
+///
+/// # Shapes
+/// `out` has the shape of the logits; both may have any strides, not the same.
+///
+/// # Accuracy, special values
+/// As [`softmax_axis`], and the same bits.
+///
+/// # Errors
+/// As [`softmax_axis`]; [`Error::Shape`] when `out` has another shape.
+///
+/// # Example
+/// ```
+/// use ndarray::{Array2, Axis, array};
+/// use softargmax::{Temperature, softmax_axis_into};
+///
+/// let mut p = Array2::zeros((2, 2));
+/// let logits = array![[0.0f32, 2.0], [0.0, 2.0]];
+/// softmax_axis_into(&logits.t(), Axis(1), Temperature::ONE, &mut p)?;
+/// assert_eq!(p, array![[0.5, 0.5], [0.5, 0.5]]);
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+pub fn softmax_axis_into<T: Element, D: Dimension>(
+    logits: &ArrayRef<T, D>,
+    axis: Axis,
+    tau: Temperature,
+    out: &mut ArrayRef<T, D>,
+) -> Result<(), Error> {
+    into(Function::Softmax, logits, axis, tau, out)
+}
+
 /// [`softmax`](crate::softmax) along an axis, in place.
 ///
 /// # Shapes, accuracy, special values, errors
@@ -97,6 +128,36 @@ pub fn log_softmax_axis<T: Element, D: Dimension>(
     tau: Temperature,
 ) -> Result<Array<T, D>, Error> {
     same_shape(Function::LogSoftmax, logits, axis, tau)
+}
+
+/// [`log_softmax`](crate::log_softmax) along an axis, into a given array.
+///
+/// # Shapes
+/// `out` has the shape of the logits; both may have any strides, not the same.
+///
+/// # Accuracy, special values
+/// As [`log_softmax_axis`], and the same bits.
+///
+/// # Errors
+/// As [`log_softmax_axis`]; [`Error::Shape`] when `out` has another shape.
+///
+/// # Example
+/// ```
+/// use ndarray::{Axis, arr1};
+/// use softargmax::{Temperature, log_softmax_axis_into};
+///
+/// let mut log_p = arr1(&[0.0; 2]);
+/// log_softmax_axis_into(&arr1(&[7.0; 2]), Axis(0), Temperature::ONE, &mut log_p)?;
+/// assert_eq!(log_p, arr1(&[-std::f64::consts::LN_2; 2]));
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+pub fn log_softmax_axis_into<T: Element, D: Dimension>(
+    logits: &ArrayRef<T, D>,
+    axis: Axis,
+    tau: Temperature,
+    out: &mut ArrayRef<T, D>,
+) -> Result<(), Error> {
+    into(Function::LogSoftmax, logits, axis, tau, out)
 }
 
 /// [`log_softmax`](crate::log_softmax) along an axis, in place.
@@ -179,6 +240,31 @@ fn same_shape<T: Element, D: Dimension>(
     let mut out = Array::from_elem(logits.raw_dim(), T::of_f64(0.0));
     run(function, Some(logits.view().into_dyn()), out.view_mut().into_dyn(), axis, tau)?;
     Ok(out)
+}
+
+fn into<T: Element, D: Dimension>(
+    function: Function,
+    logits: &ArrayRef<T, D>,
+    axis: Axis,
+    tau: Temperature,
+    out: &mut ArrayRef<T, D>,
+) -> Result<(), Error> {
+    check(logits, axis)?;
+    if logits.ndim() != out.ndim() {
+        return Err(Error::Shape {
+            what: "shape of out",
+            expected: logits.ndim(),
+            got: out.ndim(),
+        });
+    }
+    for (i, (&expected, &got)) in logits.shape().iter().zip(out.shape()).enumerate() {
+        if expected != got {
+            let what =
+                if i == axis.index() { "out along the axis" } else { "out along another axis" };
+            return Err(Error::Shape { what, expected, got });
+        }
+    }
+    run(function, Some(logits.view().into_dyn()), out.view_mut().into_dyn(), axis, tau)
 }
 
 fn in_place<T: Element, D: Dimension>(

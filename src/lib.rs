@@ -87,8 +87,8 @@ mod temperature;
 
 #[cfg(feature = "ndarray")]
 pub use axis::{
-    log_softmax_axis, log_softmax_axis_in_place, log_sum_exp_axis, softmax_axis,
-    softmax_axis_in_place,
+    log_softmax_axis, log_softmax_axis_in_place, log_softmax_axis_into, log_sum_exp_axis,
+    softmax_axis, softmax_axis_in_place, softmax_axis_into,
 };
 pub use element::Element;
 pub use error::Error;

@@ -1,0 +1,54 @@
+//! The extension module of the Python package `softargmax`.
+//!
+//! ```text
+//! arguments → array.rs, axis.rs, temperature.rs → views → work.rs: without Python's lock → the library
+//! ```
+//!
+//! Everything here parses and calls; what is computed is computed by the library.
+
+#![forbid(unsafe_code)]
+
+mod array;
+mod axis;
+mod error;
+mod gradient;
+mod logsumexp;
+mod rows;
+mod softmax;
+mod solve;
+mod statistics;
+mod temperature;
+mod work;
+
+use pyo3::prelude::pymodule;
+
+#[pymodule(gil_used = true)]
+mod _softargmax {
+    use pyo3::prelude::*;
+
+    /// What is public is said once, by the package.
+    #[pymodule_init]
+    fn without_all(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.delattr("__all__")
+    }
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)] // Python's name for it
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
+    use crate::error::SoftargmaxError;
+    #[pymodule_export]
+    use crate::gradient::{Gradient, log_softmax_vjp, logsumexp_vjp, softmax_vjp};
+    #[pymodule_export]
+    use crate::logsumexp::logsumexp;
+    #[pymodule_export]
+    use crate::softmax::{log_softmax, softmax};
+    #[pymodule_export]
+    use crate::solve::{Solution, solve_temperature, solve_temperature_per_row};
+    #[pymodule_export]
+    use crate::statistics::{Statistics, entropy, expected_index, perplexity, statistics};
+    #[pymodule_export]
+    use crate::temperature::PyTemperature;
+    #[pymodule_export]
+    use crate::work::{get_num_threads, set_num_threads};
+}
