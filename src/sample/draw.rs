@@ -45,6 +45,7 @@ pub struct Distribution<'a, T: Element> {
     pub(super) sums: &'a [u64],
     pub(super) list: &'a [Candidate<T::Real>],
     pub(super) kept: Kept<T::Real>,
+    pub(super) row_scale: Scale,
     pub(super) scale: Scale,
     pub(super) tau: Temperature,
 }
@@ -198,7 +199,12 @@ impl<T: Element> Distribution<'_, T> {
         Draw {
             token,
             raw_log_prob: log_prob::raw(self.logits, token as usize),
-            tempered_log_prob: log_prob::tempered(self.row, token as usize, self.scale, self.tau),
+            tempered_log_prob: log_prob::tempered(
+                self.row,
+                token as usize,
+                self.row_scale,
+                self.tau,
+            ),
             log_prob: self.log_prob(token),
             kept: self.kept(),
         }

@@ -79,14 +79,16 @@ impl<R: Real> Work<R> {
         if max == R::NEG_INFINITY { Err(false) } else { Ok(max) }
     }
 
-    /// Filters a row whose maxima are known and readies it for draws: the sums of the row, or those of the list.
+    /// Filters a row whose maxima are known and readies it for draws: the sums of the row, or those of the list. Gives the
+    /// scale of the weights as well: of a list, the largest of the list has the full weight, since typical may have left the
+    /// largest of the row out.
     pub(super) fn settle(
         &mut self,
         row: &[R],
         params: &SamplingParams,
         scale: Scale,
         staged: i32,
-    ) -> Kept<R> {
+    ) -> (Kept<R>, Scale) {
         let tau = params.temperature;
         let (filter_scale, filter_tau) = match params.order {
             Order::TemperatureLast => {
@@ -108,19 +110,26 @@ impl<R: Real> Work<R> {
         if params.order != Order::MinPFirst {
             self.min_p(&mut kept, params.min_p, filter_scale);
         }
-        let smallest = scale.smallest(tau);
         match &mut kept {
             Kept::Row(cut) => {
-                *cut = cut.and(Cut::at_least(smallest));
+                *cut = cut.and(Cut::at_least(scale.smallest(tau)));
                 self.weigh(row, scale, *cut);
+                (kept, scale)
             }
             Kept::List => {
+                let scale = Scale { max: self.largest().to_f64(), ..scale };
+                let smallest = scale.smallest(tau);
                 self.list.retain(|c| c.x >= smallest);
                 self.list.sort_unstable_by_key(|c| c.id);
                 self.add_up(scale);
+                (kept, scale)
             }
         }
-        kept
+    }
+
+    /// The largest logit of the list.
+    fn largest(&self) -> R {
+        self.list.iter().fold(R::NEG_INFINITY, |m, c| if c.x > m { c.x } else { m })
     }
 
     /// Keeps what has at least this exponent, and the largest in any case; readies it for draws again.
@@ -136,8 +145,7 @@ impl<R: Real> Work<R> {
                 self.weigh(row, scale, *cut);
             }
             Kept::List => {
-                let max =
-                    self.list.iter().fold(R::NEG_INFINITY, |m, c| if c.x > m { c.x } else { m });
+                let max = self.largest();
                 self.list.retain(|c| scale.exponent(c.x) >= least || c.x == max);
                 self.add_up(scale);
             }
@@ -234,8 +242,7 @@ impl<R: Real> Work<R> {
             }
             // Of what is left, the largest: typical may have taken the largest of all.
             Kept::List => {
-                let max =
-                    self.list.iter().fold(R::NEG_INFINITY, |m, c| if c.x > m { c.x } else { m });
+                let max = self.largest();
                 let scale = Scale { max: max.to_f64(), ..scale };
                 self.list.retain(|c| scale.exponent(c.x) >= least);
             }

@@ -192,6 +192,8 @@ fn position_in_range(position: u64) -> Result<(), Error> {
 struct Prepared<R> {
     /// Whether the row is read where it lies.
     is_direct: bool,
+    /// Of the row, and of the weights.
+    row_scale: Scale,
     scale: Scale,
     kept: Kept<R>,
 }
@@ -212,10 +214,11 @@ fn view<'a, T: Element>(
     logits: &'a [T],
     prepared: Prepared<T::Real>,
 ) -> Distribution<'a, T> {
-    let Prepared { is_direct, scale, kept } = prepared;
+    let Prepared { is_direct, row_scale, scale, kept } = prepared;
     let row = if is_direct { T::as_real(logits).unwrap_or(&space.staged) } else { &space.staged };
     let Work { maxima, sums, list, .. } = &space.work;
-    Distribution { logits, row, maxima, sums, list, kept, scale, tau: params.temperature }
+    let tau = params.temperature;
+    Distribution { logits, row, maxima, sums, list, kept, row_scale, scale, tau }
 }
 
 fn prepare<T: Element>(
@@ -265,7 +268,7 @@ fn prepare<T: Element>(
     }
     let is_direct = direct.is_some();
     let row = direct.unwrap_or(staged);
-    let scale = Scale::new(max.to_f64(), tau, exponent);
-    let kept = work.settle(row, params, scale, exponent);
-    Ok(Prepared { is_direct, scale, kept })
+    let row_scale = Scale::new(max.to_f64(), tau, exponent);
+    let (kept, scale) = work.settle(row, params, row_scale, exponent);
+    Ok(Prepared { is_direct, row_scale, scale, kept })
 }

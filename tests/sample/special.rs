@@ -94,6 +94,21 @@ fn nothing_to_draw_from_is_an_error() {
     assert_eq!(error, Err(Error::AllMasked { row: 1 }));
 }
 
+/// Found by fuzzing: of what is kept, the largest has the full weight, even where typical left the largest of all out.
+#[test]
+fn the_cold_after_typical_leaves_something() {
+    let logits: Vec<f32> = [3.0].into_iter().chain((0..200).map(|i| i as f32 / 1000.0)).collect();
+    for temperature in [Temperature::ZERO, tau(1e-30), tau(1e-3)] {
+        let order = Order::TemperatureLast;
+        let params = SamplingParams { temperature, typical_p: 0.2, order, ..Default::default() };
+        let mut sampler = Sampler::new(params).unwrap();
+        let distribution = sampler.distribution(&logits, &NOWHERE).unwrap();
+        assert!(distribution.weight(0) == 0 && distribution.total() >= 1 << 34);
+        let draw = distribution.describe(distribution.token_with(7));
+        assert!(draw.tempered_log_prob < -1000.0 && draw.log_prob <= 0.0, "{draw:?}");
+    }
+}
+
 /// Found by fuzzing: where products underflow, a search number by number never ended.
 #[test]
 fn underflowing_exponents_do_not_hang() {
