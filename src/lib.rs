@@ -98,9 +98,9 @@ pub use gradient::{
 };
 pub use loss::{
     ContrastiveLoss, ContrastiveOptions, Denominator, LogScale, Margin, Queue, SigLipLoss, Vectors,
-    VectorsLoss, adacos_dynamic_scale, adacos_fixed_scale, clip, info_nce, info_nce_in_batch, moco,
-    momentum_update, normalised_softmax, normface_lower_bound, normface_scale_for_loss,
-    normface_scale_for_probability, nt_xent, sig_lip, sup_con,
+    VectorsLoss, adacos_dynamic_scale, adacos_fixed_scale, clip, info_nce, info_nce_fixed,
+    info_nce_in_batch, moco, momentum_update, normalised_softmax, normface_lower_bound,
+    normface_scale_for_loss, normface_scale_for_probability, nt_xent, sig_lip, sup_con,
 };
 pub use loss::{
     CrossEntropyOptions, DecoupledLoss, DecoupledOptions, Deviation, DistillationOptions,

@@ -11,6 +11,7 @@
 mod array;
 mod axis;
 mod error;
+mod loss;
 mod softmax;
 mod temperature;
 mod work;
@@ -21,6 +22,15 @@ use pyo3::prelude::*;
 mod _softargmax {
     #[pymodule_export]
     use crate::error::SoftargmaxError;
+    #[pymodule_export]
+    use crate::loss::{
+        PyContrastiveLoss, PyDecoupledLoss, PyLoss, PyQueue, PySigLipLoss, PyVectorsLoss,
+        adacos_dynamic_scale, adacos_fixed_scale, clip, cosine_temperature, cross_entropy,
+        cyclic_temperature, decoupled_distillation, distillation, exponential_temperature,
+        gumbel_softmax_temperature, info_nce, info_nce_fixed, info_nce_in_batch,
+        linear_temperature, moco, momentum_update, normalised_softmax, normface_lower_bound,
+        normface_scale_for_loss, normface_scale_for_probability, nt_xent, sig_lip, sup_con,
+    };
     #[pymodule_export]
     use crate::softmax::{log_softmax, softmax};
     #[pymodule_export]

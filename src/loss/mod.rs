@@ -40,8 +40,8 @@ pub use standardised::Deviation;
 
 pub use contrastive::{
     ContrastiveLoss, ContrastiveOptions, Denominator, LogScale, Queue, SigLipLoss, Vectors,
-    VectorsLoss, clip, info_nce, info_nce_in_batch, moco, momentum_update, nt_xent, sig_lip,
-    sup_con,
+    VectorsLoss, clip, info_nce, info_nce_fixed, info_nce_in_batch, moco, momentum_update, nt_xent,
+    sig_lip, sup_con,
 };
 pub use normface::{
     Margin, adacos_dynamic_scale, adacos_fixed_scale, normalised_softmax, normface_lower_bound,

@@ -10,7 +10,7 @@
 //! | loss | a row's denominator |
 //! | --- | --- |
 //! | [`info_nce`] | its positive and the negatives given, the same for all rows |
-//! | [`moco`] | its positive and a [`Queue`], which gets no gradient |
+//! | [`moco`], [`info_nce_fixed`] | its positive and a [`Queue`], or other negatives that get no gradient |
 //! | [`info_nce_in_batch`] | all keys of the batch |
 //! | [`clip`] | all keys of the batch, and for a key all queries; the mean of both |
 //! | [`nt_xent`] | the other 2N − 1 views |
@@ -29,7 +29,7 @@ mod sweep;
 mod symmetric;
 mod vectors;
 
-pub use info_nce::{info_nce, info_nce_in_batch, moco};
+pub use info_nce::{info_nce, info_nce_fixed, info_nce_in_batch, moco};
 pub use pairs::{VectorsLoss, nt_xent, sup_con};
 pub use queue::{Queue, momentum_update};
 pub use sig_lip::{SigLipLoss, sig_lip};
