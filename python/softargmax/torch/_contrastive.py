@@ -298,7 +298,7 @@ def adacos_dynamic_scale(cosines: Tensor, labels: Tensor, scale: Tensor, ignored
     s = cosines.to(working(cosines)).masked_fill(~counted[:, None], -torch.inf)
     count = counted.sum()
     others = torch.where(s == -torch.inf, s, s * scale).scatter(1, label, -torch.inf)
-    log_b = others.flatten().logsumexp(0) - count.log()
+    log_b = others.flatten().logsumexp(0) - count.to(s.dtype).log()
     # The lower median of the angles is the upper one of the cosines; rows that do not count come first.
     targets = s.gather(1, label)[:, 0].sort().values
     median = targets.gather(0, (len(targets) - count + count // 2).clamp(max=len(targets) - 1)[None])[0]
