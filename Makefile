@@ -4,17 +4,39 @@ CARGO ?= cargo
 TARGET_DIR ?= target
 PROGRAM = $(CARGO) run --quiet --package softargmax-cli --
 FUZZ_SECONDS ?= 60
+PYTHON ?= python3
+# For the Python package and its tests: all that they need, and nothing of the machine's own.
+PYTHON_ENV = .venv-python
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL = help
-.PHONY: help test check fmt docs accuracy bench guard bench-peers bench-fit fixtures digits fuzz sanitize valgrind
+.PHONY: help test test-python wheel check fmt docs accuracy bench guard bench-peers bench-fit fixtures digits fuzz sanitize valgrind
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-test: ## all tests: both packages, with every feature and with none
-	$(CARGO) test --workspace --all-features --no-fail-fast
+test: ## all tests: library and program, with every feature and with none, and the Python package
+	$(CARGO) test --workspace --exclude softargmax-python --all-features --no-fail-fast
 	$(CARGO) test --package softargmax --no-default-features --no-fail-fast
+	$(MAKE) test-python
+
+test-python: $(PYTHON_ENV)/ready ## the Python package: its wheel in an environment of its own with the tests, and in an empty one
+	$(CARGO) build --quiet --package softargmax-cli
+	rm -rf $(TARGET_DIR)/wheels-test
+	$(PYTHON_ENV)/bin/maturin build --manifest-path python/Cargo.toml --profile wheel-test --out $(TARGET_DIR)/wheels-test
+	$(PYTHON_ENV)/bin/pip install --quiet --force-reinstall --no-deps $(TARGET_DIR)/wheels-test/*.whl
+	SOFTARGMAX_PROGRAM=$(CURDIR)/$(TARGET_DIR)/debug/softargmax $(PYTHON_ENV)/bin/python -m pytest python/tests
+	$(PYTHON) -m venv --clear $(TARGET_DIR)/empty
+	$(TARGET_DIR)/empty/bin/pip install --quiet $(TARGET_DIR)/wheels-test/*.whl
+	$(TARGET_DIR)/empty/bin/python -c "import softargmax as s; assert s.softmax([1., 5., 7., 10.], temperature='0.1')[0] == 8.194012623989748e-40"
+
+$(PYTHON_ENV)/ready: python/requirements-test.txt
+	$(PYTHON) -m venv $(PYTHON_ENV)
+	$(PYTHON_ENV)/bin/pip install --quiet --requirement python/requirements-test.txt
+	touch $@
+
+wheel: $(PYTHON_ENV)/ready ## the wheel and the source distribution of the Python package, in target/wheels
+	$(PYTHON_ENV)/bin/maturin build --manifest-path python/Cargo.toml --release --sdist --out $(TARGET_DIR)/wheels
 
 check: ## format, lints, documentation, generated documents, vectorisation
 	$(CARGO) fmt --all --check

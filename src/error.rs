@@ -128,7 +128,7 @@ impl fmt::Display for Error {
             Error::LogScale => write!(f, "log scale NaN is not allowed: it must be a number"),
             Error::TemperatureText { text } => write!(
                 f,
-                "'{text}' is not a temperature: it must be a decimal number from 0 up, or inf"
+                "'{text}' is not a temperature: it must be a decimal number from 0 up, a fraction like 1/3, or inf"
             ),
             Error::NoClasses => write!(f, "rows of 0 classes have no distribution"),
             Error::NoRows => write!(f, "0 rows have no mean"),

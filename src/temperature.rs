@@ -169,7 +169,8 @@ impl fmt::Display for Temperature {
     }
 }
 
-/// A decimal number taken exactly, as far as its first 31 digits; `inf` and `infinity` in any case.
+/// A decimal number taken exactly, as far as its first 31 digits, or two of them as a fraction, `1/3`; `inf` and
+/// `infinity` in any case.
 ///
 /// # Errors
 /// [`Error::Temperature`] for NaN and negative numbers, [`Error::TemperatureText`] for anything
@@ -180,47 +181,87 @@ impl FromStr for Temperature {
     fn from_str(text: &str) -> Result<Temperature, Error> {
         let refused = || Error::TemperatureText { text: text.to_owned() };
         let text_ = text.trim();
+        if let Some((above, below)) = text_.split_once('/') {
+            let (above, below) =
+                decimal(above.trim()).zip(decimal(below.trim())).ok_or_else(refused)?;
+            return quotient(above, below).ok_or_else(refused);
+        }
         let nearest: f64 = text_.parse().map_err(|_| refused())?;
         if !(nearest >= 0.0) {
             return Err(Error::Temperature { got: nearest });
         }
-        let (digits, exponent) = text_.split_at(text_.find(['e', 'E']).unwrap_or(text_.len()));
-        if !digits.contains(|c: char| c.is_ascii_digit()) {
+        if !text_.contains(|c: char| c.is_ascii_digit()) {
             return Ok(Temperature::INFINITE); // the parser above knows only one such text that is ≥ 0
         }
-        let (mut mantissa, mut power, mut point) = (0u128, 0i64, false);
-        for c in digits.chars() {
-            match c {
-                '.' => point = true,
-                '0'..='9' if mantissa < 10u128.pow(31) => {
-                    mantissa = mantissa * 10 + u128::from(c as u8 - b'0');
-                    power -= i64::from(point);
-                }
-                '0'..='9' => power += i64::from(!point),
-                _ => {} // a sign
-            }
+        let one = Decimal { digits: 1, power: 0 };
+        let mut temperature =
+            decimal(text_).and_then(|above| quotient(above, one)).ok_or_else(refused)?;
+        if (nearest == 0.0 && !temperature.is_zero()) || nearest == f64::INFINITY {
+            return Err(refused());
         }
-        if mantissa == 0 {
-            return Ok(Temperature::ZERO);
-        }
-        if nearest == 0.0 || nearest == f64::INFINITY {
-            return Err(refused()); // not a limit, but not a f64 either
-        }
-        if !exponent.is_empty() {
-            power += exponent[1..].parse::<i64>().map_err(|_| refused())?;
-        }
-        let high = (mantissa >> 64) as f64 * 2f64.powi(64);
-        let digits = Double::from(high).plus(of_u64(mantissa as u64));
-        let (ten, twos) = power_of_ten(power.unsigned_abs());
-        let (inverse, exponent) = if power < 0 {
-            (ten.over(digits), twos)
-        } else {
-            (Double::ONE.over(digits.times(ten)), -twos)
-        };
-        let mut temperature = Temperature::of_inverse(inverse, exponent);
         temperature.tau = nearest;
         Ok(temperature)
     }
+}
+
+/// `digits` · 10^`power`, as it was written.
+#[derive(Clone, Copy)]
+struct Decimal {
+    digits: u128,
+    power: i64,
+}
+
+/// The first 31 digits of a number from 0 up, of any size.
+fn decimal(text: &str) -> Option<Decimal> {
+    let number = text.parse::<f64>().is_ok_and(|nearest| nearest >= 0.0);
+    let (written, exponent) = text.split_at(text.find(['e', 'E']).unwrap_or(text.len()));
+    if !number || !written.contains(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let (mut digits, mut power, mut point) = (0u128, 0i64, false);
+    for c in written.chars() {
+        match c {
+            '.' => point = true,
+            '0'..='9' if digits < 10u128.pow(31) => {
+                digits = digits * 10 + u128::from(c as u8 - b'0');
+                power -= i64::from(point);
+            }
+            '0'..='9' => power += i64::from(!point),
+            _ => {} // a sign
+        }
+    }
+    if !exponent.is_empty() && digits != 0 {
+        power = power.checked_add(exponent[1..].parse::<i64>().ok()?)?;
+    }
+    Some(Decimal { digits, power })
+}
+
+/// τ = above / below; nothing if it is not a limit, but not a f64 either.
+fn quotient(above: Decimal, below: Decimal) -> Option<Temperature> {
+    if below.digits == 0 {
+        return None;
+    }
+    if above.digits == 0 {
+        return Some(Temperature::ZERO);
+    }
+    let power = above.power.checked_sub(below.power)?;
+    // Far beyond f64, whatever the digits are, and squaring further would take for ever.
+    if power.unsigned_abs() > 1000 {
+        return None;
+    }
+    let number = |digits: u128| {
+        let high = (digits >> 64) as f64 * 2f64.powi(64);
+        Double::from(high).plus(of_u64(digits as u64))
+    };
+    let (above, below) = (number(above.digits), number(below.digits));
+    let (ten, twos) = power_of_ten(power.unsigned_abs());
+    let (inverse, exponent) = if power < 0 {
+        (below.times(ten).over(above), twos)
+    } else {
+        (below.over(above.times(ten)), -twos)
+    };
+    let temperature = Temperature::of_inverse(inverse, exponent);
+    (temperature.tau > 0.0 && temperature.tau < f64::INFINITY).then_some(temperature)
 }
 
 fn of_u64(value: u64) -> Double {
@@ -390,6 +431,32 @@ mod tests {
                 relative_difference(text(exact), Temperature::new(exact.parse().unwrap()).unwrap()),
                 0.0,
                 "{exact}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_fraction_is_its_quotient() {
+        for [fraction, decimal] in [
+            ["1/10", "0.1"],
+            ["7/100", "0.07"],
+            ["3 / 0.5", "6"],
+            ["1e-300/1e-301", "10"],
+            ["2/3", "0.66666666666666666666666666666666666667"],
+            ["1e500/4e501", "0.025"],
+            ["0.5/1e-300", "5e299"],
+        ] {
+            let gap = relative_difference(text(fraction), text(decimal));
+            assert!(gap.abs() < 1e-30, "{fraction}: {gap:e}");
+            assert_eq!(text(fraction).tau(), text(decimal).tau(), "{fraction}");
+        }
+        assert!(text("0/3").is_zero());
+        for bad in
+            ["1/0", "inf/2", "2/inf", "1/3/5", "-1/3", "1/-3", "1/", "/3", "nan/1", "1e300/1e-300"]
+        {
+            assert!(
+                matches!(bad.parse::<Temperature>(), Err(Error::TemperatureText { .. })),
+                "{bad}"
             );
         }
     }

@@ -7,7 +7,8 @@ use ndarray::{
 };
 use softargmax::{
     Element, Error, Temperature, log_softmax, log_softmax_axis, log_softmax_axis_in_place,
-    log_sum_exp, log_sum_exp_axis, softmax, softmax_axis, softmax_axis_in_place,
+    log_softmax_axis_into, log_sum_exp, log_sum_exp_axis, softmax, softmax_axis,
+    softmax_axis_in_place, softmax_axis_into,
 };
 
 /// A type that can be told apart bit by bit.
@@ -162,6 +163,34 @@ fn in_place_writes_the_view_and_nothing_else() {
                 &|a, f| f(&mut a.slice_each_axis_mut(|_| Slice::new(0, None, step))),
             );
         }
+    }
+}
+
+#[test]
+fn an_array_of_other_strides_is_written_too() {
+    let tau = Temperature::new(0.3).unwrap();
+    for shape in [[3, 17, 5], [20, 4, 18], [70, 1, 2000]] {
+        let a: Array3<f32> = numbers(ndarray::Ix3(shape[0], shape[1], shape[2]));
+        for axis in (0..3).map(Axis) {
+            let (p, log_p) =
+                (softmax_axis(&a, axis, tau).unwrap(), log_softmax_axis(&a, axis, tau).unwrap());
+            for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+                let mut lies: Array3<f32> =
+                    Array3::zeros([shape[order[0]], shape[order[1]], shape[order[2]]]);
+                let mut back = [0; 3];
+                order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
+                softmax_axis_into(&a, axis, tau, &mut lies.view_mut().permuted_axes(back)).unwrap();
+                assert_eq!(lies.view().permuted_axes(back), p, "{shape:?} {axis:?} {order:?}");
+                log_softmax_axis_into(&a, axis, tau, &mut lies.view_mut().permuted_axes(back))
+                    .unwrap();
+                assert_eq!(lies.view().permuted_axes(back), log_p, "{shape:?} {axis:?} {order:?}");
+            }
+        }
+    }
+    let a: ArrayD<f32> = numbers(IxDyn(&[2, 3]));
+    for wrong in [&[2, 4][..], &[3, 2], &[2, 3, 1], &[6]] {
+        let out = &mut ArrayD::zeros(IxDyn(wrong));
+        assert!(matches!(softmax_axis_into(&a, Axis(0), tau, out), Err(Error::Shape { .. })));
     }
 }
 

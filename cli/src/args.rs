@@ -89,7 +89,7 @@ pub(crate) struct SweepArgs {
 
     /// Temperatures and ranges, with commas between: 0,0.01..100,inf
     ///
-    /// Each is a decimal number from 0 up, taken to mean exactly what is written, or `inf`. A range
+    /// Each is a decimal number from 0 up or a fraction like 1/3, taken to mean exactly what is written, or `inf`. A range
     /// is spaced evenly on a log axis; its ends are used as typed, the points between are rounded
     /// to a short decimal first, so that what is printed is what was used.
     #[arg(
@@ -130,7 +130,7 @@ pub(crate) struct ApplyArgs {
     #[arg(value_name = "LOGITS")]
     pub(crate) logits: PathBuf,
 
-    /// The temperature: a decimal number from 0 up, taken to mean exactly what is written, or `inf`
+    /// The temperature: a decimal number from 0 up or a fraction like 1/3, taken to mean exactly what is written, or `inf`
     #[arg(
         short,
         long,

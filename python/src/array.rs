@@ -22,20 +22,30 @@ use crate::error::{wrong, wrong_type};
 /// A number that both the library and numpy know.
 pub(crate) trait Number: softargmax::Element + numpy::Element + Copy {
     const NEG_INFINITY: Self;
+
+    /// One rounding.
+    fn from_f64(value: f64) -> Self;
+    fn into_f64(self) -> f64;
 }
 
-impl Number for f32 {
-    const NEG_INFINITY: Self = f32::NEG_INFINITY;
+macro_rules! number {
+    ($type:ident, $from:expr, $into:expr) => {
+        impl Number for $type {
+            const NEG_INFINITY: Self = $type::NEG_INFINITY;
+
+            fn from_f64(value: f64) -> Self {
+                $from(value)
+            }
+            fn into_f64(self) -> f64 {
+                $into(self)
+            }
+        }
+    };
 }
-impl Number for f64 {
-    const NEG_INFINITY: Self = f64::NEG_INFINITY;
-}
-impl Number for f16 {
-    const NEG_INFINITY: Self = f16::NEG_INFINITY;
-}
-impl Number for bf16 {
-    const NEG_INFINITY: Self = bf16::NEG_INFINITY;
-}
+number!(f32, |value| value as f32, f64::from);
+number!(f64, |value| value, |value| value);
+number!(f16, f16::from_f64, f64::from);
+number!(bf16, bf16::from_f64, f64::from);
 
 /// An array of one of the four types. `for_each_type!` leads from here to generic code.
 pub(crate) enum Array<'py> {

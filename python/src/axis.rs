@@ -1,14 +1,13 @@
 //! Which axes are rows' own, and arrays brought to rows.
 
-use ndarray::{ArrayViewD, CowArray, IxDyn};
+use ndarray::IxDyn;
 use numpy::npyffi::NPY_ORDER::NPY_CORDER;
-use numpy::{PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::array::Number;
-use crate::error::{refused, wrong, wrong_type};
+use crate::error::{wrong, wrong_type};
 
 /// The argument `axis=`: None means all axes, as one row.
 #[derive(Clone)]
@@ -110,17 +109,11 @@ impl<'py, T: numpy::Element> Laned<'py, T> {
     ) -> PyResult<Bound<'py, PyArrayDyn<U>>> {
         let Some(Joined { order, .. }) = &self.joined else { return Ok(array) };
         let parts: Vec<usize> = order.iter().map(|&i| self.shape[i]).collect();
-        let mut inverse = vec![0; order.len()];
-        order.iter().enumerate().for_each(|(to, &from)| inverse[from] = to);
-        array.reshape_with_order(parts, NPY_CORDER)?.permute(Some(inverse))
+        array.reshape_with_order(parts, NPY_CORDER)?.permute(Some(inverse(order)))
     }
 
-    /// One number for each row, in the shape that numpy gives a reduction.
-    pub(crate) fn reduced<U: numpy::Element>(
-        &self,
-        of_rows: Vec<U>,
-        keepdims: bool,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    /// The shape that numpy gives a reduction: one number for each row.
+    pub(crate) fn reduced(&self, keepdims: bool) -> Vec<usize> {
         let mut shape = self.shape.clone();
         let axes: &[usize] =
             self.joined.as_ref().map_or(std::slice::from_ref(&self.axis), |joined| &joined.axes);
@@ -131,9 +124,67 @@ impl<'py, T: numpy::Element> Laned<'py, T> {
                 shape.remove(axis);
             }
         }
-        let array = numpy::PyArray1::from_vec(self.array.py(), of_rows).reshape(IxDyn(&shape))?;
-        number_if_0d(array)
+        shape
     }
+
+    /// Rows of `classes` in a buffer, in the original's shape: a view of it, where the axis was not the last.
+    pub(crate) fn of_rows(
+        &self,
+        rows: Vec<T>,
+        classes: usize,
+    ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
+        let mut order: Vec<usize> = (0..self.array.ndim()).filter(|&i| i != self.axis).collect();
+        let mut shape: Vec<usize> = order.iter().map(|&i| self.dims()[i]).collect();
+        shape.push(classes);
+        order.push(self.axis);
+        let array =
+            PyArray1::from_vec(self.array.py(), rows).reshape_with_order(shape, NPY_CORDER)?;
+        self.back(array.permute(Some(inverse(&order)))?)
+    }
+}
+
+fn inverse(order: &[usize]) -> Vec<usize> {
+    let mut inverse = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(to, &from)| inverse[from] = to);
+    inverse
+}
+
+/// One number for each row in the shape of a reduction, in `out` if there is one.
+pub(crate) fn shaped<'py, T: numpy::Element>(
+    py: Python<'py>,
+    of_rows: Vec<T>,
+    shape: &[usize],
+    out: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let array = PyArray1::from_vec(py, of_rows).reshape_with_order(IxDyn(shape), NPY_CORDER)?;
+    let Some(out) = out else { return number_if_0d(array) };
+    let typed = out_of::<T>(out, shape)?;
+    py.import(intern!(py, "numpy"))?
+        .call_method1(intern!(py, "copyto"), (typed, array))
+        .map_err(|_| wrong("out is read-only"))?;
+    Ok(out.clone())
+}
+
+/// `out=`: an array of the result's type and shape.
+pub(crate) fn out_of<'py, T: numpy::Element>(
+    out: &Bound<'py, PyAny>,
+    shape: &[usize],
+) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
+    let py = out.py();
+    let Ok(out) = out.cast::<PyArrayDyn<T>>() else {
+        let got = match out.getattr(intern!(py, "dtype")) {
+            Ok(dtype) => format!("has dtype {dtype}"),
+            Err(_) => format!("is a {}", out.get_type().name()?),
+        };
+        return Err(wrong_type(format!("out {got}: it must be an array of {}", T::get_dtype(py))));
+    };
+    if out.shape() != shape {
+        return Err(wrong(format!("out has shape {:?}, expected {shape:?}", out.shape())));
+    }
+    if !out.is_aligned() {
+        return Err(wrong("out is not aligned in memory"));
+    }
+    Ok(out.clone())
 }
 
 /// numpy gives a number, not an array, where no axis is left.
@@ -145,24 +196,4 @@ pub(crate) fn number_if_0d<'py, T: numpy::Element>(
     }
     let py = array.py();
     array.call_method1(intern!(py, "__getitem__"), (PyTuple::empty(py),))
-}
-
-/// The array as rows one after the other, `axis` last; a copy only where they do not lie so.
-pub(crate) fn in_rows<T: Number>(array: ArrayViewD<'_, T>, axis: usize) -> CowArray<'_, T, IxDyn> {
-    let mut order: Vec<usize> = (0..array.ndim()).filter(|&i| i != axis).collect();
-    order.push(axis);
-    let array = array.permuted_axes(order);
-    if array.is_standard_layout() {
-        array.into()
-    } else {
-        array.as_standard_layout().into_owned().into()
-    }
-}
-
-/// The length of the axis, which must not be 0.
-pub(crate) fn classes_of(dims: &[usize], axis: usize) -> PyResult<usize> {
-    match dims[axis] {
-        0 => Err(refused(softargmax::Error::NoClasses)),
-        classes => Ok(classes),
-    }
 }

@@ -11,8 +11,13 @@
 mod array;
 mod axis;
 mod error;
+mod gradient;
+mod logsumexp;
 mod loss;
+mod rows;
 mod softmax;
+mod solve;
+mod statistics;
 mod temperature;
 mod work;
 
@@ -22,6 +27,10 @@ use pyo3::prelude::*;
 mod _softargmax {
     #[pymodule_export]
     use crate::error::SoftargmaxError;
+    #[pymodule_export]
+    use crate::gradient::{Gradient, log_softmax_vjp, logsumexp_vjp, softmax_vjp};
+    #[pymodule_export]
+    use crate::logsumexp::logsumexp;
     #[pymodule_export]
     use crate::loss::{
         PyContrastiveLoss, PyDecoupledLoss, PyLoss, PyQueue, PySigLipLoss, PyVectorsLoss,
@@ -33,6 +42,10 @@ mod _softargmax {
     };
     #[pymodule_export]
     use crate::softmax::{log_softmax, softmax};
+    #[pymodule_export]
+    use crate::solve::{Solution, solve_temperature, solve_temperature_per_row};
+    #[pymodule_export]
+    use crate::statistics::{Statistics, entropy, expected_index, perplexity, statistics};
     #[pymodule_export]
     use crate::temperature::PyTemperature;
     #[pymodule_export]

@@ -14,8 +14,9 @@ use pyo3::prelude::*;
 use softargmax::{Rows, RowsMut};
 
 use crate::array::{Array, Number, for_each_type, read};
-use crate::axis::{Axes, Laned, classes_of, in_rows, number_if_0d};
-use crate::error::{wrong, wrong_type};
+use crate::axis::{Axes, Laned, number_if_0d, out_of};
+use crate::error::wrong;
+use crate::rows::{classes_of, in_rows, mask_of};
 use crate::temperature::{Taus, Temperatures};
 use crate::work;
 
@@ -50,7 +51,7 @@ impl<'py> Call<'py> {
             taus: self.temperature.for_rows(laned.dims(), laned.axis)?,
         };
         let mask = self.mask.map(|mask| mask_of(&mask, x, &self.axes)).transpose()?;
-        let out = self.out.map(|out| out_of(&out, x)).transpose()?;
+        let out = self.out.map(|out| out_of(&out, x.shape())).transpose()?;
         let result = match &out {
             Some(out) if laned.is_itself() && !overlaps_itself(out) => out.clone(),
             _ => {
@@ -70,49 +71,6 @@ impl<'py> Call<'py> {
             }
         }
     }
-}
-
-/// `where=`, in the shape and order of the rows.
-pub(crate) fn mask_of<'py, T: Number>(
-    mask: &Bound<'py, PyAny>,
-    x: &Bound<'py, PyArrayDyn<T>>,
-    axes: &Axes,
-) -> PyResult<Bound<'py, PyArrayDyn<bool>>> {
-    let py = mask.py();
-    let numpy = py.import(intern!(py, "numpy"))?;
-    let mask = numpy.call_method1(intern!(py, "asarray"), (mask,))?;
-    let dtype = mask.getattr(intern!(py, "dtype"))?;
-    if dtype.getattr(intern!(py, "kind"))?.ne("b")? {
-        return Err(wrong_type(format!("where has dtype {}: it must be bool", dtype.str()?)));
-    }
-    let given: Vec<usize> = mask.getattr(intern!(py, "shape"))?.extract()?;
-    let mask =
-        numpy.call_method1(intern!(py, "broadcast_to"), (mask, x.shape())).map_err(|_| {
-            wrong(format!("where has shape {given:?}, which does not fit {:?}", x.shape()))
-        })?;
-    Ok(Laned::of(mask.cast::<PyArrayDyn<bool>>()?, axes)?.array)
-}
-
-/// `out=`: an array of the result's type and shape.
-fn out_of<'py, T: Number>(
-    out: &Bound<'py, PyAny>,
-    x: &Bound<'py, PyArrayDyn<T>>,
-) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
-    let py = out.py();
-    let Ok(out) = out.cast::<PyArrayDyn<T>>() else {
-        let got = match out.getattr(intern!(py, "dtype")) {
-            Ok(dtype) => format!("has dtype {dtype}"),
-            Err(_) => format!("is a {}", out.get_type().name()?),
-        };
-        return Err(wrong_type(format!("out {got}: it must be an array of {}", T::get_dtype(py))));
-    };
-    if out.shape() != x.shape() {
-        return Err(wrong(format!("out has shape {:?}, expected {:?}", out.shape(), x.shape())));
-    }
-    if !out.is_aligned() {
-        return Err(wrong("out is not aligned in memory"));
-    }
-    Ok(out.clone())
 }
 
 /// Whether one place of memory might be two entries: as_strided makes such arrays. Views of any other kind

@@ -78,6 +78,35 @@ impl PyTemperature {
         self.0 == other.0
     }
 
+    fn __copy__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __deepcopy__<'py>(slf: PyRef<'py, Self>, _memo: &Bound<'py, PyAny>) -> PyRef<'py, Self> {
+        slf
+    }
+
+    /// As a number, a text or a scale, whichever gives the same again.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let py = slf.py();
+        let this = slf.get().0;
+        let is_it = |other: Result<softargmax::Temperature, _>| other.as_ref() == Ok(&this);
+        let class = slf.get_type().into_any();
+        let text = this.to_string();
+        if is_it(softargmax::Temperature::new(this.tau())) {
+            Ok((class, (this.tau(),).into_pyobject(py)?.into_any()))
+        } else if is_it(text.parse()) {
+            Ok((class, (text,).into_pyobject(py)?.into_any()))
+        } else if is_it(softargmax::Temperature::from_scale(this.scale())) {
+            let from_scale = class.getattr(intern!(py, "from_scale"))?;
+            Ok((from_scale, (this.scale(),).into_pyobject(py)?.into_any()))
+        } else {
+            Err(wrong(format!(
+                "temperature {this} is no double and no short decimal: pickle what it was made of"
+            )))
+        }
+    }
+
     fn __hash__(&self) -> u64 {
         self.0.tau().to_bits()
     }

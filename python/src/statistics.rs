@@ -1,0 +1,283 @@
+//! Entropy, expected index and the rest of what a distribution looks like.
+
+use pyo3::prelude::*;
+use softargmax::Rows;
+
+use crate::array::{Array, for_each_type};
+use crate::axis::{Axes, Laned, shaped};
+use crate::rows::{mask_of, with_rows};
+use crate::temperature::Temperatures;
+use crate::work;
+
+/// The arguments that these functions share.
+struct Call<'py> {
+    axes: Axes,
+    temperature: Temperatures<'py>,
+    mask: Option<Bound<'py, PyAny>>,
+    keepdims: bool,
+}
+
+impl<'py> Call<'py> {
+    /// The statistics of every row, and the shape that one number for each of them has.
+    fn of(self, x: &Bound<'py, PyAny>) -> PyResult<(Vec<softargmax::Statistics>, Vec<usize>)> {
+        let py = x.py();
+        let mut all = Vec::new();
+        let shape = for_each_type!(&Array::of(x, "x")?, x => {
+            let laned = Laned::of(x, &self.axes)?;
+            let mask = self.mask.map(|mask| mask_of(&mask, x, &self.axes)).transpose()?;
+            let taus = self.temperature.for_rows(laned.dims(), laned.axis)?;
+            with_rows(&laned, mask.as_ref(), |rows, classes| {
+                work::in_parts(py, rows.len() / classes, classes, |first, last| {
+                    let part = Rows::new(&rows[first * classes..last * classes], classes)?;
+                    all.append(&mut softargmax::statistics(part, taus.of_rows(first, last))?);
+                    Ok(())
+                })
+            })?;
+            laned.reduced(self.keepdims)
+        });
+        Ok((all, shape))
+    }
+
+    fn one(
+        self,
+        x: &Bound<'py, PyAny>,
+        out: Option<Bound<'py, PyAny>>,
+        pick: fn(&softargmax::Statistics) -> f64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (all, shape) = self.of(x)?;
+        shaped(x.py(), all.iter().map(pick).collect(), &shape, out.as_ref())
+    }
+}
+
+/// What `statistics` tells: for each row one number, in arrays of one shape; logarithms in nats, moments in
+/// units of the logits, all in float64.
+///
+/// With p = softmax(x/τ). Entries of −∞ have p = 0 and count for nothing.
+///
+/// Attributes
+/// ----------
+/// log_sum_exp
+///     log Z = ln Σ exp(x_i/τ).
+/// mean
+///     E[x] = Σ p_i x_i.
+/// variance
+///     Var[x] = Σ p_i (x_i − E[x])².
+/// third_moment
+///     Σ p_i (x_i − E[x])³.
+/// entropy
+///     H = −Σ p_i ln p_i.
+/// perplexity
+///     exp(H): how many equally likely classes would be as uncertain.
+/// max_probability
+///     The largest p_i.
+/// arg_max
+///     The first index of the largest logit, int64; −1 where the row has no distribution.
+/// expected_index
+///     Σ p_i · i, i from 0.
+#[pyclass(frozen, get_all, module = "softargmax")]
+pub(crate) struct Statistics {
+    log_sum_exp: Py<PyAny>,
+    mean: Py<PyAny>,
+    variance: Py<PyAny>,
+    third_moment: Py<PyAny>,
+    entropy: Py<PyAny>,
+    perplexity: Py<PyAny>,
+    max_probability: Py<PyAny>,
+    arg_max: Py<PyAny>,
+    expected_index: Py<PyAny>,
+}
+
+#[pymethods]
+impl Statistics {
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let Statistics { entropy, perplexity, max_probability, arg_max, .. } = self;
+        Ok(format!(
+            "Statistics(entropy={}, perplexity={}, max_probability={}, arg_max={}, ...)",
+            entropy.bind(py).str()?,
+            perplexity.bind(py).str()?,
+            max_probability.bind(py).str()?,
+            arg_max.bind(py).str()?
+        ))
+    }
+}
+
+/// log Z, moments, entropy, perplexity, maximum and expected index under p_i = exp(x_i/τ) / Σ_j exp(x_j/τ), in
+/// one pass and without storing p.
+///
+/// Parameters
+/// ----------
+/// x : array_like
+///     Logits, as in `softmax`.
+/// axis : int or tuple of ints, optional
+///     The axis or axes that sum to 1: the last by default; None is the whole array.
+/// temperature, where
+///     As in `softmax`.
+/// keepdims : bool, optional
+///     Whether the axis stays, with the length 1.
+///
+/// Returns
+/// -------
+/// Statistics
+///     Arrays of the shape of `x` without the axis, in float64.
+///
+/// Raises
+/// ------
+/// SoftargmaxError, TypeError
+///     As `softmax`.
+///
+/// Notes
+/// -----
+/// Everything is computed in float64. Entropy and variance keep their relative accuracy in confident
+/// rows. A row with a NaN, or of nothing but −∞, is NaN throughout, and its arg_max is −1. At τ = 0 and
+/// τ = ∞ the statistics are those of the limit.
+///
+/// References
+/// ----------
+/// Shannon 1948 for the entropy; moments of parts as in Pébay, Sandia report SAND2008-6212, 2008.
+///
+/// Examples
+/// --------
+/// >>> import softargmax
+/// >>> s = softargmax.statistics([0.0, 0.0, 0.0, 0.0])
+/// >>> float(s.perplexity), float(s.max_probability), float(s.expected_index)
+/// (4.0, 0.25, 1.5)
+#[pyfunction]
+#[pyo3(signature = (x, axis=Axes::One(-1), *, temperature=Temperatures::default(), r#where=None, keepdims=false))]
+#[pyo3(text_signature = "(x, axis=-1, *, temperature=1.0, where=None, keepdims=False)")]
+pub(crate) fn statistics<'py>(
+    x: &Bound<'py, PyAny>,
+    axis: Axes,
+    temperature: Temperatures<'py>,
+    r#where: Option<Bound<'py, PyAny>>,
+    keepdims: bool,
+) -> PyResult<Statistics> {
+    let py = x.py();
+    let (all, shape) = Call { axes: axis, temperature, mask: r#where, keepdims }.of(x)?;
+    let array = |pick: fn(&softargmax::Statistics) -> f64| {
+        PyResult::Ok(shaped(py, all.iter().map(pick).collect(), &shape, None)?.unbind())
+    };
+    let arg_max = all.iter().map(|s| s.arg_max.map_or(-1, |i| i as i64)).collect();
+    Ok(Statistics {
+        log_sum_exp: array(|s| s.log_sum_exp)?,
+        mean: array(|s| s.mean)?,
+        variance: array(|s| s.variance)?,
+        third_moment: array(|s| s.third_moment)?,
+        entropy: array(|s| s.entropy)?,
+        perplexity: array(|s| s.perplexity)?,
+        max_probability: array(|s| s.max_probability)?,
+        arg_max: shaped::<i64>(py, arg_max, &shape, None)?.unbind(),
+        expected_index: array(|s| s.expected_index)?,
+    })
+}
+
+/// Entropy of softmax with temperature, H = −Σ p_i ln p_i, in nats.
+///
+/// `x` are logits, not probabilities.
+///
+/// Parameters
+/// ----------
+/// x, axis, temperature, where, keepdims
+///     As in `statistics`; the axis is the last by default.
+/// out : ndarray of float64, optional
+///     Where the result goes.
+///
+/// Returns
+/// -------
+/// float64 or ndarray of float64
+///     One number for each row.
+///
+/// Raises
+/// ------
+/// SoftargmaxError, TypeError
+///     As `softmax`.
+///
+/// Notes
+/// -----
+/// Computed from logits, a confident row keeps its relative accuracy: its entropy is small, not 0.
+///
+/// Examples
+/// --------
+/// >>> import softargmax
+/// >>> float(softargmax.entropy([1.0, 5.0, 7.0, 10.0], temperature="0.1"))
+/// 2.900863130176811e-12
+#[pyfunction]
+#[pyo3(signature = (x, axis=Axes::One(-1), *, temperature=Temperatures::default(), out=None, r#where=None, keepdims=false))]
+#[pyo3(text_signature = "(x, axis=-1, *, temperature=1.0, out=None, where=None, keepdims=False)")]
+pub(crate) fn entropy<'py>(
+    x: &Bound<'py, PyAny>,
+    axis: Axes,
+    temperature: Temperatures<'py>,
+    out: Option<Bound<'py, PyAny>>,
+    r#where: Option<Bound<'py, PyAny>>,
+    keepdims: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    Call { axes: axis, temperature, mask: r#where, keepdims }.one(x, out, |s| s.entropy)
+}
+
+/// Perplexity of softmax with temperature, exp(H): how many equally likely classes would be as uncertain.
+///
+/// Parameters
+/// ----------
+/// x, axis, temperature, out, where, keepdims
+///     As in `entropy`.
+///
+/// Returns
+/// -------
+/// float64 or ndarray of float64
+///     One number for each row, from 1 to the number of classes.
+///
+/// Examples
+/// --------
+/// >>> import softargmax
+/// >>> float(softargmax.perplexity([3.0, 3.0, 3.0]))
+/// 3.0
+#[pyfunction]
+#[pyo3(signature = (x, axis=Axes::One(-1), *, temperature=Temperatures::default(), out=None, r#where=None, keepdims=false))]
+#[pyo3(text_signature = "(x, axis=-1, *, temperature=1.0, out=None, where=None, keepdims=False)")]
+pub(crate) fn perplexity<'py>(
+    x: &Bound<'py, PyAny>,
+    axis: Axes,
+    temperature: Temperatures<'py>,
+    out: Option<Bound<'py, PyAny>>,
+    r#where: Option<Bound<'py, PyAny>>,
+    keepdims: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    Call { axes: axis, temperature, mask: r#where, keepdims }.one(x, out, |s| s.perplexity)
+}
+
+/// Σ p_i · i, i from 0: the index that softmax expects, which vision papers call soft-argmax.
+///
+/// Parameters
+/// ----------
+/// x, axis, temperature, out, where, keepdims
+///     As in `entropy`. Of several axes, the index is that into them flattened in C order.
+///
+/// Returns
+/// -------
+/// float64 or ndarray of float64
+///     One number for each row.
+///
+/// References
+/// ----------
+/// Luvizon, Tabia & Picard, Computers & Graphics 85, 2019, eq. 2.
+///
+/// Examples
+/// --------
+/// >>> import softargmax
+/// >>> float(softargmax.expected_index([0.0, 3.0, 3.0, 0.0]))
+/// 1.5
+/// >>> float(softargmax.expected_index([0.0, 3.0, 2.9, 0.0], temperature=0))
+/// 1.0
+#[pyfunction]
+#[pyo3(signature = (x, axis=Axes::One(-1), *, temperature=Temperatures::default(), out=None, r#where=None, keepdims=false))]
+#[pyo3(text_signature = "(x, axis=-1, *, temperature=1.0, out=None, where=None, keepdims=False)")]
+pub(crate) fn expected_index<'py>(
+    x: &Bound<'py, PyAny>,
+    axis: Axes,
+    temperature: Temperatures<'py>,
+    out: Option<Bound<'py, PyAny>>,
+    r#where: Option<Bound<'py, PyAny>>,
+    keepdims: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    Call { axes: axis, temperature, mask: r#where, keepdims }.one(x, out, |s| s.expected_index)
+}

@@ -1,0 +1,83 @@
+"""What is written is true: docstrings, stubs, the guide, the README's Python block."""
+
+import doctest
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import softargmax
+
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def run(text: str, name: str) -> int:
+    """Runs the `>>>` lines of a text; how many there were."""
+    test = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
+    report: list[str] = []
+    result = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append)
+    assert result.failed == 0, "".join(report)
+    return result.attempted
+
+
+@pytest.mark.parametrize("name", sorted(softargmax.__all__))
+def test_docstrings(name: str) -> None:
+    thing = getattr(softargmax, name)
+    text = inspect.getdoc(thing)
+    assert text, f"{name} says nothing about itself"
+    examples = run(text, name)
+    if inspect.isbuiltin(thing) and not name.endswith("_num_threads"):
+        assert examples > 0, f"{name} has no example"
+        assert "Parameters" in text, name
+
+
+def test_all_is_complete_and_in_order() -> None:
+    public = {name for name in vars(softargmax) if not name.startswith("_")}
+    public -= {name for name in public if inspect.ismodule(getattr(softargmax, name))}
+    assert softargmax.__all__ == sorted(public)
+
+
+def test_the_guide(repository: Path) -> None:
+    assert run((repository / "docs/python.md").read_text(), "docs/python.md") > 20
+
+
+def test_the_readme_has_a_true_python_block(repository: Path) -> None:
+    for readme in ("README.md", "python/README.md"):
+        blocks = (repository / readme).read_text().split("```python\n")[1:]
+        text = "\n".join(block.split("```")[0] for block in blocks)
+        assert run(text, readme) > 0
+
+
+def test_stubs_are_those_of_the_module() -> None:
+    command = [sys.executable, "-m", "mypy.stubtest", "softargmax"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_types_as_a_caller_sees_them(tmp_path: Path) -> None:
+    right = tmp_path / "right.py"
+    right.write_text("""
+from decimal import Decimal
+from fractions import Fraction
+import numpy as np
+import softargmax as s
+
+x = np.zeros((2, 3), dtype=np.float32)
+s.softmax(x, -1, temperature=0.5, out=x, where=x > 0)
+s.softmax([[1.0, 2.0]], axis=(0, 1), temperature=[1.0])
+s.log_softmax(x, temperature="0.1")
+s.logsumexp(x, 0, None, True, False, temperature=Fraction(1, 3))
+tau: s.Temperature = s.Temperature(Decimal("0.07"))
+f: float = float(tau) + tau.scale
+found: s.Temperature | None = s.solve_temperature(x, entropy=1.0).temperature
+g: s.Gradient = s.softmax_vjp(x, x, temperature=tau)
+""")
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("import softargmax as s\ns.softmax([1.0], temperature=None)\ns.entropy([1.0], axes=0)\n")
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--cache-dir", str(tmp_path)]
+    result = subprocess.run([*command, right], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    result = subprocess.run([*command, wrong], capture_output=True, text=True)
+    assert result.stdout.count("error:") == 2, result.stdout
