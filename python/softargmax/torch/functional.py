@@ -16,9 +16,9 @@ import softargmax
 from softargmax.torch import _operators
 
 Tau: TypeAlias = Tensor | float | str | Fraction | Decimal | softargmax.Temperature
-Reduction: TypeAlias = Literal["mean", "sum", "weighted_mean", "per_row"]
-Vectors: TypeAlias = Literal["normalise", "unit", "as_given"]
-Denominator: TypeAlias = Literal["with_positive", "negatives_only"]
+_Reduction: TypeAlias = Literal["mean", "sum", "weighted_mean", "per_row"]
+_Vectors: TypeAlias = Literal["normalise", "unit", "as_given"]
+_Denominator: TypeAlias = Literal["with_positive", "negatives_only"]
 
 #: No label: so small that no data has it.
 _NOTHING = -(2**63)
@@ -112,7 +112,7 @@ def cross_entropy(
     smoothing: float = 0.0,
     class_weights: Tensor | None = None,
     row_weights: Tensor | None = None,
-    reduction: Reduction = "mean",
+    reduction: _Reduction = "mean",
     ignored: int = -100,
 ) -> Tensor:
     """Cross-entropy −Σ_i c_i q_i ln p_i with p = softmax(x/τ): `softargmax.cross_entropy`.
@@ -149,7 +149,7 @@ def distillation(
     hard_labels: Tensor | None = None,
     hard_weight: float | None = None,
     row_weights: Tensor | None = None,
-    reduction: Reduction = "mean",
+    reduction: _Reduction = "mean",
     ignored: int = -100,
 ) -> Tensor:
     """Distillation T²·KL(softmax(teacher/T) ‖ softmax(student/T)): `softargmax.distillation`.
@@ -185,7 +185,7 @@ def decoupled_distillation(
     target_weight: float = 1.0,
     rest_weight: float = 8.0,
     row_weights: Tensor | None = None,
-    reduction: Reduction = "mean",
+    reduction: _Reduction = "mean",
     ignored: int = -100,
 ) -> Tensor:
     """Decoupled distillation T²(α·TCKD + β·NCKD): `softargmax.decoupled_distillation`."""
@@ -209,7 +209,7 @@ def normalised_softmax(
     *,
     cosine_margin: float | None = None,
     angle_margin: float | None = None,
-    reduction: Reduction = "mean",
+    reduction: _Reduction = "mean",
     ignored: int = -100,
 ) -> Tensor:
     """Normalised softmax of cosines (NormFace, CosFace, ArcFace): `softargmax.normalised_softmax`."""
@@ -233,9 +233,9 @@ def info_nce(
     negatives: Tensor,
     tau: Tau,
     *,
-    vectors: Vectors = "normalise",
-    denominator: Denominator = "with_positive",
-    reduction: Reduction = "mean",
+    vectors: _Vectors = "normalise",
+    denominator: _Denominator = "with_positive",
+    reduction: _Reduction = "mean",
 ) -> Tensor:
     """InfoNCE with negatives that are the same for all queries: `softargmax.info_nce`."""
     return _with_negatives(
@@ -249,9 +249,9 @@ def moco(
     queue: Tensor,
     tau: Tau,
     *,
-    vectors: Vectors = "normalise",
-    denominator: Denominator = "with_positive",
-    reduction: Reduction = "mean",
+    vectors: _Vectors = "normalise",
+    denominator: _Denominator = "with_positive",
+    reduction: _Reduction = "mean",
 ) -> Tensor:
     """MoCo's loss, of keys in a queue ``[K, width]`` that get no gradient: `softargmax.info_nce_fixed`.
 
@@ -302,9 +302,9 @@ def info_nce_in_batch(
     keys: Tensor,
     tau: Tau,
     *,
-    vectors: Vectors = "normalise",
-    denominator: Denominator = "with_positive",
-    reduction: Reduction = "mean",
+    vectors: _Vectors = "normalise",
+    denominator: _Denominator = "with_positive",
+    reduction: _Reduction = "mean",
 ) -> Tensor:
     """InfoNCE within a batch, of which key i is the positive of query i: `softargmax.info_nce_in_batch`."""
     op = _operators.info_nce_in_batch
@@ -316,9 +316,9 @@ def clip(
     keys: Tensor,
     tau: Tau,
     *,
-    vectors: Vectors = "normalise",
-    denominator: Denominator = "with_positive",
-    reduction: Reduction = "mean",
+    vectors: _Vectors = "normalise",
+    denominator: _Denominator = "with_positive",
+    reduction: _Reduction = "mean",
 ) -> Tensor:
     """CLIP's symmetric loss: `softargmax.clip`."""
     return _paired(_operators.clip, ("queries", "keys"), queries, keys, tau, vectors, denominator, reduction)
@@ -329,9 +329,9 @@ def nt_xent(
     second: Tensor,
     tau: Tau,
     *,
-    vectors: Vectors = "normalise",
-    denominator: Denominator = "with_positive",
-    reduction: Reduction = "mean",
+    vectors: _Vectors = "normalise",
+    denominator: _Denominator = "with_positive",
+    reduction: _Reduction = "mean",
 ) -> Tensor:
     """NT-Xent, SimCLR's loss of two views, the mean over all 2N: `softargmax.nt_xent`."""
     return _paired(_operators.nt_xent, ("first", "second"), first, second, tau, vectors, denominator, reduction)
@@ -342,8 +342,8 @@ def sup_con(
     labels: Tensor,
     tau: Tau,
     *,
-    taken: Vectors = "normalise",
-    reduction: Reduction = "mean",
+    taken: _Vectors = "normalise",
+    reduction: _Reduction = "mean",
     ignored: int | None = None,
 ) -> Tensor:
     """Supervised contrastive loss, L_out: `softargmax.sup_con`."""
@@ -362,8 +362,8 @@ def sig_lip(
     tau: Tau,
     bias: Tensor | float,
     *,
-    vectors: Vectors = "normalise",
-    reduction: Reduction = "mean",
+    vectors: _Vectors = "normalise",
+    reduction: _Reduction = "mean",
 ) -> Tensor:
     """SigLIP's pairwise sigmoid loss: `softargmax.sig_lip`."""
     _matrix("queries", queries)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import softargmax
 from softargmax.torch import functional as F
-from softargmax.torch.functional import Denominator, Reduction, Tau, Vectors
+from softargmax.torch.functional import _Denominator, _Reduction, Tau, _Vectors
 
 
 class LogScale(nn.Module):
@@ -78,7 +78,7 @@ class CrossEntropy(_Loss):
         *,
         smoothing: float = 0.0,
         class_weights: Tensor | None = None,
-        reduction: Reduction = "mean",
+        reduction: _Reduction = "mean",
         ignored: int = -100,
     ) -> None:
         super().__init__(tau, smoothing=smoothing, reduction=reduction, ignored=ignored)
@@ -105,7 +105,7 @@ class Distillation(_Loss):
         standardise: Literal["population", "sample"] | None = None,
         soft_weight: float = 1.0,
         hard_weight: float | None = None,
-        reduction: Reduction = "mean",
+        reduction: _Reduction = "mean",
         ignored: int = -100,
     ) -> None:
         super().__init__(
@@ -130,7 +130,7 @@ class DecoupledDistillation(_Loss):
         *,
         target_weight: float = 1.0,
         rest_weight: float = 8.0,
-        reduction: Reduction = "mean",
+        reduction: _Reduction = "mean",
         ignored: int = -100,
     ) -> None:
         super().__init__(
@@ -150,9 +150,9 @@ class _Contrastive(_Loss):
         self,
         tau: Tau | LogScale,
         *,
-        vectors: Vectors = "normalise",
-        denominator: Denominator = "with_positive",
-        reduction: Reduction = "mean",
+        vectors: _Vectors = "normalise",
+        denominator: _Denominator = "with_positive",
+        reduction: _Reduction = "mean",
     ) -> None:
         super().__init__(tau, vectors=vectors, denominator=denominator, reduction=reduction)
 
@@ -190,9 +190,9 @@ class MoCoLoss(_Contrastive):
         capacity: int,
         tau: Tau | LogScale,
         *,
-        vectors: Vectors = "normalise",
-        denominator: Denominator = "with_positive",
-        reduction: Reduction = "mean",
+        vectors: _Vectors = "normalise",
+        denominator: _Denominator = "with_positive",
+        reduction: _Reduction = "mean",
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(tau, vectors=vectors, denominator=denominator, reduction=reduction)
@@ -252,9 +252,9 @@ class ClipLoss(_Contrastive):
         self,
         tau: Tau | LogScale | None = None,
         *,
-        vectors: Vectors = "normalise",
-        denominator: Denominator = "with_positive",
-        reduction: Reduction = "mean",
+        vectors: _Vectors = "normalise",
+        denominator: _Denominator = "with_positive",
+        reduction: _Reduction = "mean",
     ) -> None:
         tau = LogScale() if tau is None else tau
         super().__init__(tau, vectors=vectors, denominator=denominator, reduction=reduction)
@@ -270,8 +270,8 @@ class SupCon(_Loss):
         self,
         tau: Tau | LogScale,
         *,
-        taken: Vectors = "normalise",
-        reduction: Reduction = "mean",
+        taken: _Vectors = "normalise",
+        reduction: _Reduction = "mean",
         ignored: int | None = None,
     ) -> None:
         super().__init__(tau, taken=taken, reduction=reduction, ignored=ignored)
@@ -288,8 +288,8 @@ class SigLIP(_Loss):
         tau: Tau | LogScale | None = None,
         bias: float = -10.0,
         *,
-        vectors: Vectors = "normalise",
-        reduction: Reduction = "mean",
+        vectors: _Vectors = "normalise",
+        reduction: _Reduction = "mean",
     ) -> None:
         # The paper's has no bounds; these are far.
         tau = LogScale(math.log(10), -20.0, 20.0) if tau is None else tau
@@ -312,7 +312,7 @@ class NormFace(_Loss):
         classes: int,
         tau: Tau | LogScale,
         *,
-        reduction: Reduction = "mean",
+        reduction: _Reduction = "mean",
         ignored: int = -100,
         **margin: float,
     ) -> None:
@@ -339,7 +339,7 @@ class CosFace(NormFace):
         tau: Tau | LogScale = 1 / 64,
         margin: float = 0.35,
         *,
-        reduction: Reduction = "mean",
+        reduction: _Reduction = "mean",
         ignored: int = -100,
     ) -> None:
         super().__init__(width, classes, tau, reduction=reduction, ignored=ignored, cosine_margin=margin)
@@ -355,7 +355,7 @@ class ArcFace(NormFace):
         tau: Tau | LogScale = 1 / 64,
         margin: float = 0.5,
         *,
-        reduction: Reduction = "mean",
+        reduction: _Reduction = "mean",
         ignored: int = -100,
     ) -> None:
         super().__init__(width, classes, tau, reduction=reduction, ignored=ignored, angle_margin=margin)
@@ -375,7 +375,7 @@ class AdaCos(NormFace):
         classes: int,
         *,
         dynamic: bool = True,
-        reduction: Reduction = "mean",
+        reduction: _Reduction = "mean",
         ignored: int = -100,
     ) -> None:
         if classes < 3:
