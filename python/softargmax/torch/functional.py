@@ -5,9 +5,11 @@ a number, or ``[rows]`` with ``reduction="per_row"``, in float64 for float64 and
 a `softargmax.Temperature`, or a tensor without axes that may be learnt; the losses of logits also take a tensor of one per row.
 """
 
+from __future__ import annotations
+
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,9 +18,10 @@ import softargmax
 from softargmax.torch import _operators
 
 Tau: TypeAlias = Tensor | float | str | Fraction | Decimal | softargmax.Temperature
-_Reduction: TypeAlias = Literal["mean", "sum", "weighted_mean", "per_row"]
-_Vectors: TypeAlias = Literal["normalise", "unit", "as_given"]
-_Denominator: TypeAlias = Literal["with_positive", "negatives_only"]
+if TYPE_CHECKING:
+    _Reduction: TypeAlias = Literal["mean", "sum", "weighted_mean", "per_row"]
+    _Vectors: TypeAlias = Literal["normalise", "unit", "as_given"]
+    _Denominator: TypeAlias = Literal["with_positive", "negatives_only"]
 
 #: No label: so small that no data has it.
 _NOTHING = -(2**63)

@@ -4,15 +4,20 @@ A temperature that is an `nn.Parameter` is learnt, and one that is a plain tenso
 optimiser may step, is refused by the next forward: `LogScale` is a way to learn one that stays within bounds.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 import softargmax
 from softargmax.torch import functional as F
-from softargmax.torch.functional import _Denominator, _Reduction, Tau, _Vectors
+from softargmax.torch.functional import Tau
+
+if TYPE_CHECKING:
+    from softargmax.torch.functional import _Denominator, _Reduction, _Vectors
 
 
 class LogScale(nn.Module):
