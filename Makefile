@@ -10,7 +10,7 @@ PYTHON_ENV = .venv-python
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL = help
-.PHONY: help test test-python wheel check fmt docs accuracy bench guard bench-peers bench-fit bench-sample bench-contrastive bench-python memory fixtures digits fuzz sanitize valgrind
+.PHONY: help test test-python test-torch wheel check fmt docs accuracy bench guard bench-peers bench-fit bench-sample bench-contrastive bench-python memory fixtures digits fuzz sanitize valgrind
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,7 @@ test-python: $(PYTHON_ENV)/ready ## the Python package: its wheel in an environm
 	$(PYTHON_ENV)/bin/maturin build --manifest-path python/Cargo.toml --profile wheel-test --out $(TARGET_DIR)/wheels-test
 	$(PYTHON_ENV)/bin/pip install --quiet --force-reinstall --no-deps $(TARGET_DIR)/wheels-test/*.whl
 	SOFTARGMAX_PROGRAM=$(CURDIR)/$(TARGET_DIR)/debug/softargmax $(PYTHON_ENV)/bin/python -m pytest python/tests
+	@$(PYTHON_ENV)/bin/python -c "import torch" 2>/dev/null || echo "torch is not installed: softargmax.torch was not tested; make test-torch installs it"
 	$(PYTHON) -m venv --clear $(TARGET_DIR)/empty
 	$(TARGET_DIR)/empty/bin/pip install --quiet $(TARGET_DIR)/wheels-test/*.whl
 	$(TARGET_DIR)/empty/bin/python -c "import softargmax as s; assert s.softmax([1., 5., 7., 10.], temperature='0.1')[0] == 8.194012623989748e-40"
@@ -34,6 +35,10 @@ $(PYTHON_ENV)/ready: python/requirements-test.txt
 	$(PYTHON) -m venv $(PYTHON_ENV)
 	$(PYTHON_ENV)/bin/pip install --quiet --requirement python/requirements-test.txt
 	touch $@
+
+test-torch: $(PYTHON_ENV)/ready ## softargmax.torch (downloads torch)
+	$(PYTHON_ENV)/bin/pip install --quiet --requirement python/requirements-torch.txt
+	$(MAKE) test-python
 
 wheel: $(PYTHON_ENV)/ready ## the wheel and the source distribution of the Python package, in target/wheels
 	$(PYTHON_ENV)/bin/maturin build --manifest-path python/Cargo.toml --release --sdist --out $(TARGET_DIR)/wheels

@@ -109,7 +109,7 @@ pub use loss::{
 pub use loss::{
     ContrastiveLoss, ContrastiveOptions, Denominator, LogScale, Margin, MemoryBank, NormalisedLoss,
     Queue, SigLipLoss, Vectors, VectorsLoss, adacos_dynamic_scale, adacos_fixed_scale, clip,
-    info_nce, info_nce_in_batch, moco, momentum_update, normalised_linear_softmax,
+    info_nce, info_nce_fixed, info_nce_in_batch, moco, momentum_update, normalised_linear_softmax,
     normalised_softmax, normface_lower_bound, normface_scale_for_loss,
     normface_scale_for_probability, nt_xent, sig_lip, sup_con,
 };

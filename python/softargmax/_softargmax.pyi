@@ -3,16 +3,67 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Self, SupportsFloat, TypeAlias, final
+from typing import Any, Literal, Self, SupportsFloat, TypeAlias, final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 _Tau: TypeAlias = SupportsFloat | str | Fraction | Decimal | Temperature
 _Taus: TypeAlias = _Tau | NDArray[Any] | Sequence[Any]
 _Axis: TypeAlias = int | tuple[int, ...] | None
 
 __version__: str
+
+__all__ = [
+    "ContrastiveLoss",
+    "DecoupledLoss",
+    "Gradient",
+    "Loss",
+    "Queue",
+    "SigLipLoss",
+    "SoftargmaxError",
+    "Solution",
+    "Statistics",
+    "Temperature",
+    "VectorsLoss",
+    "adacos_dynamic_scale",
+    "adacos_fixed_scale",
+    "clip",
+    "cosine_temperature",
+    "cross_entropy",
+    "cyclic_temperature",
+    "decoupled_distillation",
+    "distillation",
+    "entropy",
+    "expected_index",
+    "exponential_temperature",
+    "get_num_threads",
+    "gumbel_softmax_temperature",
+    "info_nce",
+    "info_nce_fixed",
+    "info_nce_in_batch",
+    "linear_temperature",
+    "log_softmax",
+    "log_softmax_vjp",
+    "logsumexp",
+    "logsumexp_vjp",
+    "moco",
+    "momentum_update",
+    "normalised_softmax",
+    "normface_lower_bound",
+    "normface_scale_for_loss",
+    "normface_scale_for_probability",
+    "nt_xent",
+    "perplexity",
+    "set_num_threads",
+    "sig_lip",
+    "softmax",
+    "softmax_vjp",
+    "solve_temperature",
+    "solve_temperature_per_row",
+    "statistics",
+    "sup_con",
+]
 
 class SoftargmaxError(ValueError): ...
 
@@ -185,3 +236,234 @@ def solve_temperature_per_row(
 ) -> list[Solution]: ...
 def get_num_threads() -> int: ...
 def set_num_threads(number: int) -> None: ...
+
+# Losses
+
+_Numbers: TypeAlias = NDArray[np.float64]
+_Reduction: TypeAlias = Literal["mean", "sum", "weighted_mean", "per_row"]
+_Divergence: TypeAlias = Literal["teacher_to_student", "student_to_teacher", "jensen_shannon"]
+_Factor: TypeAlias = Literal["tau_squared", "one"]
+_Deviation: TypeAlias = Literal["population", "sample"]
+_Vectors: TypeAlias = Literal["normalise", "unit", "as_given"]
+_Denominator: TypeAlias = Literal["with_positive", "negatives_only"]
+
+@final
+class Loss:
+    @property
+    def value(self) -> float: ...
+    @property
+    def values(self) -> _Numbers: ...
+    @property
+    def tau(self) -> _Numbers: ...
+    @property
+    def tau_sum(self) -> float: ...
+    @property
+    def logits(self) -> NDArray[Any]: ...
+
+@final
+class DecoupledLoss:
+    @property
+    def loss(self) -> Loss: ...
+    @property
+    def target(self) -> _Numbers: ...
+    @property
+    def rest(self) -> _Numbers: ...
+
+@final
+class ContrastiveLoss:
+    @property
+    def value(self) -> float: ...
+    @property
+    def values(self) -> _Numbers: ...
+    @property
+    def tau(self) -> _Numbers: ...
+    @property
+    def tau_sum(self) -> float: ...
+    @property
+    def queries(self) -> NDArray[Any]: ...
+    @property
+    def keys(self) -> NDArray[Any]: ...
+    @property
+    def negatives(self) -> NDArray[Any] | None: ...
+
+@final
+class VectorsLoss:
+    @property
+    def value(self) -> float: ...
+    @property
+    def values(self) -> _Numbers: ...
+    @property
+    def tau(self) -> _Numbers: ...
+    @property
+    def tau_sum(self) -> float: ...
+    @property
+    def vectors(self) -> NDArray[Any]: ...
+    @property
+    def anchors(self) -> int: ...
+
+@final
+class SigLipLoss:
+    @property
+    def value(self) -> float: ...
+    @property
+    def values(self) -> _Numbers: ...
+    @property
+    def tau(self) -> _Numbers: ...
+    @property
+    def tau_sum(self) -> float: ...
+    @property
+    def bias(self) -> _Numbers: ...
+    @property
+    def bias_sum(self) -> float: ...
+    @property
+    def queries(self) -> NDArray[Any]: ...
+    @property
+    def keys(self) -> NDArray[Any]: ...
+
+@final
+class Queue:
+    def __new__(
+        cls, capacity: int, width: int, *, vectors: _Vectors = "normalise", dtype: DTypeLike = "float32"
+    ) -> Self: ...
+    def push(self, keys: ArrayLike) -> None: ...
+    def oldest_first(self) -> NDArray[Any]: ...
+    @property
+    def capacity(self) -> int: ...
+    def __len__(self) -> int: ...
+
+def cross_entropy(
+    logits: ArrayLike,
+    truth: ArrayLike,
+    tau: _Taus = 1.0,
+    *,
+    smoothing: float = 0.0,
+    class_weights: ArrayLike | None = None,
+    row_weights: ArrayLike | None = None,
+    reduction: _Reduction = "mean",
+    ignored: int | None = None,
+) -> Loss: ...
+def distillation(
+    student: ArrayLike,
+    teacher: ArrayLike,
+    tau: _Taus,
+    *,
+    divergence: _Divergence = "teacher_to_student",
+    factor: _Factor = "tau_squared",
+    standardise: _Deviation | None = None,
+    soft_weight: float = 1.0,
+    hard_labels: ArrayLike | None = None,
+    hard_weight: float | None = None,
+    row_weights: ArrayLike | None = None,
+    reduction: _Reduction = "mean",
+    ignored: int | None = None,
+) -> Loss: ...
+def decoupled_distillation(
+    student: ArrayLike,
+    teacher: ArrayLike,
+    labels: ArrayLike,
+    tau: _Taus,
+    *,
+    target_weight: float = 1.0,
+    rest_weight: float = 8.0,
+    row_weights: ArrayLike | None = None,
+    reduction: _Reduction = "mean",
+    ignored: int | None = None,
+) -> DecoupledLoss: ...
+def normalised_softmax(
+    cosines: ArrayLike,
+    labels: ArrayLike,
+    tau: _Tau,
+    *,
+    cosine_margin: float | None = None,
+    angle_margin: float | None = None,
+    reduction: _Reduction = "mean",
+    ignored: int | None = None,
+) -> Loss: ...
+def normface_lower_bound(classes: int, scale: float) -> float: ...
+def normface_scale_for_loss(classes: int, loss: float) -> float: ...
+def normface_scale_for_probability(classes: int, probability: float) -> float: ...
+def adacos_fixed_scale(classes: int) -> float: ...
+def adacos_dynamic_scale(
+    cosines: ArrayLike, labels: ArrayLike, scale: float, *, ignored: int | None = None
+) -> float: ...
+def info_nce(
+    queries: ArrayLike,
+    positives: ArrayLike,
+    negatives: ArrayLike,
+    tau: _Tau,
+    *,
+    vectors: _Vectors = "normalise",
+    denominator: _Denominator = "with_positive",
+    reduction: _Reduction = "mean",
+) -> ContrastiveLoss: ...
+def info_nce_fixed(
+    queries: ArrayLike,
+    positives: ArrayLike,
+    negatives: ArrayLike,
+    tau: _Tau,
+    *,
+    vectors: _Vectors = "normalise",
+    denominator: _Denominator = "with_positive",
+    reduction: _Reduction = "mean",
+) -> ContrastiveLoss: ...
+def moco(
+    queries: ArrayLike,
+    keys: ArrayLike,
+    queue: Queue,
+    tau: _Tau,
+    *,
+    vectors: _Vectors = "normalise",
+    denominator: _Denominator = "with_positive",
+    reduction: _Reduction = "mean",
+) -> ContrastiveLoss: ...
+def info_nce_in_batch(
+    queries: ArrayLike,
+    keys: ArrayLike,
+    tau: _Tau,
+    *,
+    vectors: _Vectors = "normalise",
+    denominator: _Denominator = "with_positive",
+    reduction: _Reduction = "mean",
+) -> ContrastiveLoss: ...
+def clip(
+    queries: ArrayLike,
+    keys: ArrayLike,
+    tau: _Tau,
+    *,
+    vectors: _Vectors = "normalise",
+    denominator: _Denominator = "with_positive",
+    reduction: _Reduction = "mean",
+) -> ContrastiveLoss: ...
+def nt_xent(
+    first: ArrayLike,
+    second: ArrayLike,
+    tau: _Tau,
+    *,
+    vectors: _Vectors = "normalise",
+    denominator: _Denominator = "with_positive",
+    reduction: _Reduction = "mean",
+) -> ContrastiveLoss: ...
+def sup_con(
+    vectors: ArrayLike,
+    labels: ArrayLike,
+    tau: _Tau,
+    *,
+    taken: _Vectors = "normalise",
+    reduction: _Reduction = "mean",
+    ignored: int | None = None,
+) -> VectorsLoss: ...
+def sig_lip(
+    queries: ArrayLike,
+    keys: ArrayLike,
+    tau: _Tau,
+    bias: float,
+    *,
+    vectors: _Vectors = "normalise",
+    reduction: _Reduction = "mean",
+) -> SigLipLoss: ...
+def momentum_update(key: NDArray[Any], query: ArrayLike, momentum: float) -> None: ...
+def linear_temperature(from_: _Tau, to: _Tau, step: int, steps: int) -> Temperature: ...
+def cosine_temperature(from_: _Tau, to: _Tau, step: int, steps: int) -> Temperature: ...
+def exponential_temperature(from_: _Tau, to: _Tau, step: int, steps: int) -> Temperature: ...
+def cyclic_temperature(low: _Tau, high: _Tau, step: int, period: int) -> Temperature: ...
+def gumbel_softmax_temperature(rate: float, least: _Tau, step: int) -> Temperature: ...

@@ -13,6 +13,7 @@ mod axis;
 mod error;
 mod gradient;
 mod logsumexp;
+mod loss;
 mod rows;
 mod softmax;
 mod solve;
@@ -41,6 +42,15 @@ mod _softargmax {
     use crate::gradient::{Gradient, log_softmax_vjp, logsumexp_vjp, softmax_vjp};
     #[pymodule_export]
     use crate::logsumexp::logsumexp;
+    #[pymodule_export]
+    use crate::loss::{
+        PyContrastiveLoss, PyDecoupledLoss, PyLoss, PyQueue, PySigLipLoss, PyVectorsLoss,
+        adacos_dynamic_scale, adacos_fixed_scale, clip, cosine_temperature, cross_entropy,
+        cyclic_temperature, decoupled_distillation, distillation, exponential_temperature,
+        gumbel_softmax_temperature, info_nce, info_nce_fixed, info_nce_in_batch,
+        linear_temperature, moco, momentum_update, normalised_softmax, normface_lower_bound,
+        normface_scale_for_loss, normface_scale_for_probability, nt_xent, sig_lip, sup_con,
+    };
     #[pymodule_export]
     use crate::softmax::{log_softmax, softmax};
     #[pymodule_export]

@@ -52,8 +52,8 @@ pub use contrastive::{
 };
 pub use contrastive::{
     ContrastiveLoss, ContrastiveOptions, Denominator, LogScale, MemoryBank, NormalisedLoss, Queue,
-    SigLipLoss, Vectors, VectorsLoss, clip, info_nce, info_nce_in_batch, moco, momentum_update,
-    normalised_linear_softmax, nt_xent, sig_lip, sup_con,
+    SigLipLoss, Vectors, VectorsLoss, clip, info_nce, info_nce_fixed, info_nce_in_batch, moco,
+    momentum_update, normalised_linear_softmax, nt_xent, sig_lip, sup_con,
 };
 pub use normface::{
     Margin, adacos_dynamic_scale, adacos_fixed_scale, normalised_softmax, normface_lower_bound,

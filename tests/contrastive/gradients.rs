@@ -2,7 +2,7 @@
 
 use softargmax::{
     ContrastiveLoss, ContrastiveOptions, Denominator, Labels, Queue, Reduction, Temperature,
-    Vectors, clip, info_nce, info_nce_in_batch, moco, nt_xent, sig_lip, sup_con,
+    Vectors, clip, info_nce, info_nce_fixed, info_nce_in_batch, moco, nt_xent, sig_lip, sup_con,
 };
 
 use crate::{noise, options, rows, tau};
@@ -66,6 +66,12 @@ fn of_info_nce() {
         of_pairs("moco", 4, 3, &|x, y, tau| {
             moco(rows(x, 3), rows(y, 3), &queue, tau, &options).unwrap()
         });
+        // Keys of somebody else's, as the queue holds them.
+        let kept: Vec<f64> = queue.oldest_first().flatten().copied().collect();
+        let moco = moco(rows(&x, 3), rows(&y, 3), &queue, tau(0.3), &options).unwrap();
+        let fixed =
+            info_nce_fixed(rows(&x, 3), rows(&y, 3), rows(&kept, 3), tau(0.3), &options).unwrap();
+        assert_eq!(fixed, moco);
     }
 }
 

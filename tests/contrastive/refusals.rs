@@ -2,7 +2,8 @@
 
 use softargmax::{
     ContrastiveOptions, Denominator, Error, Labels, Queue, Reduction, Rows, Temperature, Vectors,
-    clip, info_nce, info_nce_in_batch, moco, momentum_update, nt_xent, sig_lip, sup_con,
+    clip, info_nce, info_nce_fixed, info_nce_in_batch, moco, momentum_update, nt_xent, sig_lip,
+    sup_con,
 };
 
 use crate::{options, rows, tau};
@@ -162,4 +163,19 @@ fn a_queue_is_not_half_pushed() {
     queue.push(rows(&[3.0, 4.0], 2)).unwrap();
     assert!(queue.push(rows(&[1.0, 0.0, f64::NAN, 0.0], 2)).is_err());
     assert_eq!(queue.oldest_first().collect::<Vec<_>>(), [&[0.6, 0.8]]);
+}
+
+#[test]
+fn fixed_negatives_were_normalised_before() {
+    let (fine, long) = (rows(&FINE, 2), [3.0, 4.0]);
+    let long = rows(&long, 2);
+    let of = |negatives, vectors| {
+        let options = options(vectors, Denominator::WithPositive, Reduction::Mean);
+        info_nce_fixed(fine, fine, negatives, tau(0.1), &options)
+    };
+    for vectors in [Vectors::Normalise, Vectors::Unit] {
+        assert!(of(fine, vectors).is_ok());
+        assert!(matches!(of(long, vectors), Err(Error::Row { row: 0, .. })));
+    }
+    assert!(of(long, Vectors::AsGiven).is_ok());
 }

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::loss::contrastive::both::Side;
 use crate::loss::contrastive::queue::Queue;
 use crate::loss::contrastive::sweep::{Sweep, Without};
-use crate::loss::contrastive::vectors::{Prepared, same_rows, same_width};
+use crate::loss::contrastive::vectors::{Prepared, Vectors, same_rows, same_width};
 use crate::loss::contrastive::{
     ContrastiveLoss, ContrastiveOptions, Row, denominator_of, reduced, whole,
 };
@@ -118,6 +118,49 @@ pub fn moco<T: Element>(
     let batch = Batch::new(queries, keys, tau, options)?;
     denominator_of(queue.len(), options.denominator)?;
     Ok(batch.loss(&Prepared::kept(queue.rows()), &|_| [None; 2], options))
+}
+
+/// MoCo's loss where the queue is somebody else's memory: [`info_nce`] whose negatives are fixed and get no gradient.
+///
+/// # Shapes
+/// `queries` and `positives` are `[rows, width]`, `negatives` `[K, width]`.
+///
+/// # Accuracy, special values
+/// As [`info_nce`], with its bits or nearly: the two add up in different order. Negatives of f32 and f64 are not copied.
+///
+/// # Errors
+/// As [`info_nce`]; and [`Error::Row`] for a negative that is not of length 1, unless vectors are taken
+/// [as given](Vectors::AsGiven): fixed ones are normalised once, when they are stored, not at every loss.
+///
+/// # Example
+/// ```
+/// use softargmax::{ContrastiveOptions, Rows, info_nce_fixed};
+///
+/// let (query, queue) = (Rows::new(&[3.0, 4.0], 2)?, Rows::new(&[0.6, 0.8, 0.8, 0.6], 2)?);
+/// let options = ContrastiveOptions::default();
+/// let loss = info_nce_fixed(query, query, queue, "0.07".parse()?, &options)?;
+/// assert!(loss.value() > 2f64.ln() && loss.negatives.is_empty());
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+///
+/// # Source
+/// He et al. 2020, eq. 1 and algorithm 1.
+pub fn info_nce_fixed<T: Element>(
+    queries: Rows<'_, T>,
+    positives: Rows<'_, T>,
+    negatives: Rows<'_, T>,
+    tau: Temperature,
+    options: &ContrastiveOptions,
+) -> Result<ContrastiveLoss<T>, Error> {
+    same_width("a negative", queries, negatives)?;
+    let batch = Batch::new(queries, positives, tau, options)?;
+    let how = match options.vectors {
+        Vectors::AsGiven => Vectors::AsGiven,
+        Vectors::Normalise | Vectors::Unit => Vectors::Unit,
+    };
+    let negatives = Prepared::new(negatives, how)?;
+    denominator_of(negatives.rows, options.denominator)?;
+    Ok(batch.loss(&negatives, &|_| [None; 2], options))
 }
 
 /// InfoNCE within a batch: a query's negatives are the keys of the other queries. (Multiple negatives ranking, the

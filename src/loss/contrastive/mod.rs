@@ -10,7 +10,7 @@
 //! | loss | a row's denominator |
 //! | --- | --- |
 //! | [`info_nce`] | its positive and the negatives given, the same for all rows |
-//! | [`moco`] | its positive and a [`Queue`], which gets no gradient |
+//! | [`moco`], [`info_nce_fixed`] | its positive and a [`Queue`], or other negatives that get no gradient |
 //! | [`info_nce_in_batch`] | all keys of the batch |
 //! | [`clip`] | all keys of the batch, and for a key all queries; the mean of both |
 //! | [`nt_xent`] | the other 2N − 1 views |
@@ -43,7 +43,7 @@ pub use bank::MemoryBank;
 pub use classes::{NormalisedLoss, normalised_linear_softmax};
 pub use curve::{ContrastCurve, CurvePoint, Nearest};
 pub use geometry::{alignment, tolerance, uniformity};
-pub use info_nce::{info_nce, info_nce_in_batch, moco};
+pub use info_nce::{info_nce, info_nce_fixed, info_nce_in_batch, moco};
 pub use pairs::{VectorsLoss, nt_xent, sup_con};
 pub use queue::{Queue, momentum_update};
 pub use search::{curve_at_perplexity, curve_optimum};
