@@ -67,8 +67,9 @@ fn rendered(page: &str, folder: &Path) -> String {
         result.push('\n');
         match (fence, line.strip_prefix("```")) {
             (None, Some(language)) => {
-                // Whatever is in a language that can run is to be run by a test.
-                assert!(["console", "rust", "text"].contains(&language), "a block of {language:?}");
+                // Whatever is in a language that can run is to be run by a test; Python by the package's own.
+                let known = ["console", "rust", "python", "text"];
+                assert!(known.contains(&language), "a block of {language:?}");
                 fence = Some(language);
             }
             (Some(_), Some(_)) => fence = None,
