@@ -159,7 +159,7 @@ impl<R: Real> Sums<R> {
         let row = Row { logits, max, gap, ahead };
         for k in 0..self.nodes.len() {
             let of_row = of_row(simd, &row, &self.nodes[k], self.depths[k], &mut self.space);
-            self.add_at(k, here.weight, of_row);
+            self.scan.add_at(k, self.depths[k], here.weight, &of_row);
         }
         Ok(())
     }
@@ -197,9 +197,12 @@ impl<R: Real> Sums<R> {
         self.scan.won.add_ones(self.ones_won);
         (self.ones, self.ones_won) = (0, 0);
     }
+}
 
-    fn add_at(&mut self, node: usize, weight: f64, of_row: OfRow) {
-        let (at, depth) = (&mut self.scan.sums[node], self.depths[node]);
+impl Scan {
+    /// A row's part of the sums at a temperature.
+    fn add_at(&mut self, node: usize, depth: Depth, weight: f64, of_row: &OfRow) {
+        let at = &mut self.sums[node];
         let slope = weight * of_row.slope;
         if depth != Depth::Draft {
             at.loss.add(weight * of_row.loss);
@@ -208,6 +211,9 @@ impl<R: Real> Sums<R> {
             at.slope.add(slope);
             at.variance.add(weight * of_row.variance);
             at.third.add(weight * of_row.third);
+        }
+        if depth == Depth::Draft {
+            at.fourth.add(weight * of_row.fourth);
         }
         if depth == Depth::Full {
             at.slope_squared.add(slope * slope);
@@ -281,15 +287,17 @@ impl<'a, T: Element> Group<'a, T> {
         if sums.wants_f64() {
             together.widen(simd);
         }
+        let mut answers = [OfRow::default(); ROWS];
         for k in 0..sums.nodes.len() {
             let (node, depth) = (&sums.nodes[k], sums.depths[k]);
-            let of_rows = together.of_rows(simd, &gaps, &node.draft, &node.precise, depth);
+            let (draft, precise) = (&node.draft, &node.precise);
+            let answered = together.of_rows(simd, &gaps, draft, precise, depth, &mut answers);
             for (i, here) in places().filter(|&(i, _)| admitted[i]) {
-                let of_row = of_rows.map(|of_rows| of_rows[i]).unwrap_or_else(|| {
+                if !answered {
                     let row = Row { logits: rows[i], max: maxima[i], gap: gaps[i], ahead: 0 };
-                    of_row(simd, &row, &sums.nodes[k], depth, &mut sums.space)
-                });
-                sums.add_at(k, here.weight, of_row);
+                    answers[i] = of_row(simd, &row, node, depth, &mut sums.space);
+                }
+                sums.scan.add_at(k, depth, here.weight, &answers[i]);
             }
         }
         waiting.clear();

@@ -81,7 +81,7 @@ impl<R: Real> Together<R> {
         }
     }
 
-    /// The sums at a temperature; `None` for one whose factor the type does not have.
+    /// The sums at a temperature; `false`, and no answer, for one whose factor the type does not have.
     pub(super) fn of_rows<S: Simd>(
         &mut self,
         simd: S,
@@ -89,29 +89,29 @@ impl<R: Real> Together<R> {
         draft: &Base2<R>,
         precise: &Base2<f64>,
         depth: Depth,
-    ) -> Option<[OfRow; ROWS]> {
+        answers: &mut [OfRow; ROWS],
+    ) -> bool {
         let is_draft = depth == Depth::Draft;
         if (if is_draft { draft.exponent() } else { precise.exponent() }) != 0 {
-            return None;
+            return false;
         }
-        let mut answers = [OfRow::default(); ROWS];
         let of_halves = gaps.as_chunks::<LANES>().0.iter().zip(answers.as_chunks_mut::<LANES>().0);
         for (half, (gaps, answers)) in self.halves.iter().zip(of_halves) {
             if is_draft {
                 let (_, factor, _) = draft.factors();
                 let (columns, max) = (half.columns.as_flattened(), &half.max);
-                let sums = moments(simd, columns, max, factor, depth, &mut self.draft, 0);
-                let (maxima, bias, base) = ([0.0; LANES], R::BIAS, draft);
+                let sums = &moments(simd, columns, max, factor, depth, &mut self.draft, 0);
+                let (maxima, bias, base) = (&[0.0; LANES], R::BIAS, draft);
                 simd.call(Finish { sums, maxima, bias, gaps, base, depth, answers });
             } else {
                 let (factor, ..) = precise.factors();
                 let (distances, zeros) = (half.distances.as_flattened(), &[0.0; WIDTH_F64]);
-                let sums = moments(simd, distances, zeros, factor, depth, &mut self.precise, 0);
-                let (maxima, bias, base) = (half.maxima, <f64 as Real>::BIAS, precise);
+                let sums = &moments(simd, distances, zeros, factor, depth, &mut self.precise, 0);
+                let (maxima, bias, base) = (&half.maxima, <f64 as Real>::BIAS, precise);
                 simd.call(Finish { sums, maxima, bias, gaps, base, depth, answers });
             }
         }
-        Some(answers)
+        true
     }
 }
 
@@ -218,8 +218,8 @@ impl<R: Real> Kernel for Depths<'_, R> {
 
 /// What `row.rs` makes of the sums of one row, of all lanes.
 struct Finish<'a, R, const W: usize> {
-    sums: Moments<[R; W]>,
-    maxima: [f64; W],
+    sums: &'a Moments<[R; W]>,
+    maxima: &'a [f64; W],
     bias: i32,
     gaps: &'a [Gap; W],
     base: &'a Base2<R>,
@@ -235,7 +235,7 @@ impl<R: Real, const W: usize> Kernel for Finish<'_, R, W> {
         let Finish { sums, maxima, bias, gaps, base, depth, answers } = self;
         let to_gap = 4.0 * base.inverse.hi * power_of_two(base.inverse_exponent);
         for i in 0..W {
-            let sums = [0, 1, 2, 3].map(|k: usize| sums[k][i].to_f64());
+            let sums = sums.each_ref().map(|lanes| lanes[i].to_f64());
             answers[i] = put_together(maxima[i], sums, bias, gaps[i].quarter() * to_gap, depth);
         }
     }

@@ -12,6 +12,7 @@
 use libm::{exp, log};
 
 use crate::fit::estimate::{AtEnd, Outcome, Prior, TemperatureFit};
+use crate::fit::row::Depth;
 use crate::fit::scan::Scan;
 use crate::fit::solver::Slopes;
 
@@ -83,7 +84,7 @@ fn nodes(scan: &Scan, prior: Option<Prior>) -> Vec<Node> {
         let at: &crate::fit::scan::AtTemperature = at;
         let beta = at.tau.scale();
         let alone = [at.slope.value(), at.variance.value(), at.third.value()];
-        let whole = Slopes::new(at, beta, prior);
+        let whole = Slopes::new(at, Depth::Full, beta, prior);
         Node {
             t: log(beta),
             loss: at.loss.value(),

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! d_i = x_i − m,  w_i = exp(β d_i)                     m = max x, β = 1/τ
-//! S_n = Σ w_i (β d_i)^n,  n = 0 … 3                    two sweeps over what is in the cache, in lanes
+//! S_n = Σ w_i (β d_i)^n,  n = 0 … 3, or 4              two sweeps over what is in the cache, in lanes
 //! loss    = ln S_0 + β (m − x_y)                       −ln p_y
 //! slope   = S_1/S_0 + β (m − x_y)                      β · d loss/dβ
-//! v, k3   = variance and third cumulant of β d under p β² d², β³ d³
+//! v, third, fourth = cumulants of β d under p          β^n · d^n loss/dβ^n
 //! ```
 //!
 //! 1. Everything comes from z = c (x − m), c = β log2 e: weights are 2^z, and powers of z have no unit. Entries that
@@ -13,8 +13,8 @@
 //!    most. That c is rounded to the type is another β, by 2^-53 of it, in f32 by 2^-24.
 //! 2. The maxima are left out of S_0 and counted, as in `softmax/row.rs`: a confident row keeps its loss. That is
 //!    done where a row is taken in: their distance is −∞, which weighs nothing.
-//! 3. f32 rows can be summed in f32, a group at a time, for a step that is only to come near: 1e-7 of a
-//!    slope for a quarter of the time. What is reported comes from f64 weights, whatever the type.
+//! 3. f32 rows can be summed in f32, a group at a time, for a step that is only to come near, and with a
+//!    fourth moment comes nearer. What is reported comes from f64 weights, whatever the type.
 
 use crate::double::{Double, ldexp, power_of_two};
 use crate::element::Real;
@@ -58,9 +58,9 @@ impl<R: Real> Node<R> {
 /// What is asked about a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Depth {
-    /// The derivatives, by weights in the type of the row; no loss.
+    /// The derivatives up to the fourth, by weights in the type of the row; no loss.
     Draft,
-    /// Everything, in f64.
+    /// The loss and its derivatives up to the third, in f64.
     Full,
     /// Only the loss, in f64.
     Loss,
@@ -73,13 +73,14 @@ pub(super) struct OfRow {
     pub(super) slope: f64,
     pub(super) variance: f64,
     pub(super) third: f64,
+    pub(super) fourth: f64,
 }
 
 /// Weights times powers of z, from the 0th.
-pub(super) type Moments<T> = [T; 4];
+pub(super) type Moments<T> = [T; 5];
 
 /// The first sweep over some numbers: z and its weight, apart from the sums, a register at a time. The chain of
-/// operations from a number to its third moment is longer than what a processor looks ahead, so it is cut: here in
+/// operations from a number to its last moment is longer than what a processor looks ahead, so it is cut: here in
 /// two, the beginning of one weight beside the end of the one before, and before the sums.
 struct Weigh<'a, R, const W: usize> {
     numbers: &'a [[R; W]],
@@ -147,33 +148,39 @@ fn ended<R: Real, const W: usize>(begun: &[[R; W]; 3]) -> [R; W] {
     weights
 }
 
-/// The second sweep: sums of the weights, with `MOMENTS` also times powers of z.
-struct AddUp<'a, R, const N: usize, const MOMENTS: bool> {
+/// The second sweep: sums of the weights, and of them times powers of z up to `POWERS`: 0, 3 or 4.
+struct AddUp<'a, R, const N: usize, const POWERS: usize> {
     z: &'a [R],
     weights: &'a [R],
     sums: &'a mut Moments<[R; N]>,
 }
 
-impl<R: Real, const N: usize, const MOMENTS: bool> Kernel for AddUp<'_, R, N, MOMENTS> {
+impl<R: Real, const N: usize, const POWERS: usize> Kernel for AddUp<'_, R, N, POWERS> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let AddUp { z, weights, sums } = self;
-        let mut all = [[R::ZERO; N]; 4];
+        let mut all = [[R::ZERO; N]; 5];
         for (z, weights) in z.as_chunks::<N>().0.iter().zip(weights.as_chunks::<N>().0) {
-            let [mut zeroth, mut first, mut second, mut third] = all;
+            let [mut zeroth, mut first, mut second, mut third, mut fourth] = all;
             for i in 0..N {
                 zeroth[i] = all[0][i] + weights[i];
-                if MOMENTS {
+                if POWERS > 0 {
                     let once = weights[i] * z[i];
                     let twice = once * z[i];
                     first[i] = all[1][i] + once;
                     second[i] = all[2][i] + twice;
-                    third[i] = twice.mul_add(z[i], all[3][i]);
+                    if POWERS == 3 {
+                        third[i] = twice.mul_add(z[i], all[3][i]);
+                    } else {
+                        let thrice = twice * z[i];
+                        third[i] = all[3][i] + thrice;
+                        fourth[i] = thrice.mul_add(z[i], all[4][i]);
+                    }
                 }
             }
-            all = [zeroth, first, second, third];
+            all = [zeroth, first, second, third, fourth];
         }
         *sums = all;
     }
@@ -190,21 +197,22 @@ pub(super) fn moments<S: Simd, R: Real, const W: usize, const N: usize>(
     space: &mut Weighed<R>,
     ahead: usize,
 ) -> Moments<[R; N]> {
-    let mut sums = [[R::ZERO; N]; 4];
+    let mut sums = [[R::ZERO; N]; 5];
     let count = numbers.len();
     let (numbers, _) = numbers.as_chunks::<W>();
     simd.call(Weigh { numbers, max, factor, space, ahead });
     let (z, weights) = (&space.z[..count], &space.weights[..count]);
     match depth {
-        Depth::Loss => simd.call(AddUp::<R, N, false> { z, weights, sums: &mut sums }),
-        _ => simd.call(AddUp::<R, N, true> { z, weights, sums: &mut sums }),
+        Depth::Loss => simd.call(AddUp::<R, N, 0> { z, weights, sums: &mut sums }),
+        Depth::Full => simd.call(AddUp::<R, N, 3> { z, weights, sums: &mut sums }),
+        Depth::Draft => simd.call(AddUp::<R, N, 4> { z, weights, sums: &mut sums }),
     }
     sums
 }
 
 #[inline(always)]
 fn add_to_lanes<R: Real, const N: usize>(lanes: &mut Moments<[f64; N]>, more: &Moments<[R; N]>) {
-    for k in 0..4 {
+    for k in 0..lanes.len() {
         for i in 0..N {
             lanes[k][i] += more[k][i].to_f64();
         }
@@ -348,7 +356,7 @@ pub(super) fn of_row<S: Simd, R: Real>(
         };
         let (_, factor, _) = base.factors();
         let (max, space) = (&[max; WIDTH_F32], &mut space.draft);
-        let mut sums = [[0.0; LANES_F32]; 4];
+        let mut sums = [[0.0; LANES_F32]; 5];
         let (whole, tail) = row.split_at(row.len() - row.len() % LANES_F32);
         for block in whole.chunks(BLOCK) {
             let of_block = moments(simd, block, max, factor, depth, space, ahead);
@@ -374,7 +382,7 @@ pub(super) fn of_row<S: Simd, R: Real>(
     };
     let (factor, ..) = base.factors();
     let (max, space) = (&[0.0; WIDTH_F64], &mut space.precise);
-    let mut sums = [[0.0; LANES_F64]; 4];
+    let mut sums = [[0.0; LANES_F64]; 5];
     for block in wide.distances.as_flattened().chunks(BLOCK) {
         let of_block = moments(simd, block, max, factor, depth, space, 0);
         add_to_lanes::<f64, LANES_F64>(&mut sums, &of_block);
@@ -391,7 +399,7 @@ pub(super) fn put_together(
     gap: f64,
     depth: Depth,
 ) -> OfRow {
-    let [rest, first, second, third] = sums;
+    let [rest, first, second, third, fourth] = sums;
     let mut of_row = OfRow::default();
     if depth != Depth::Draft {
         of_row.loss = ln_sum_in_f64(maxima, rest * power_of_two(-bias)) + gap;
@@ -405,6 +413,13 @@ pub(super) fn put_together(
         of_row.slope = first + gap;
         of_row.variance = second - first * first;
         of_row.third = third - 3.0 * first * second + 2.0 * first * first * first;
+        if depth == Depth::Draft {
+            let fourth = fourth * scale * (ln_2 * ln_2 * ln_2);
+            let square = first * first;
+            of_row.fourth = fourth - 4.0 * first * third - 3.0 * second * second
+                + 12.0 * square * second
+                - 6.0 * square * square;
+        }
     }
     of_row
 }

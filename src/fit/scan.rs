@@ -92,6 +92,9 @@ pub(super) struct AtTemperature {
     pub(super) slope: ExactSum,
     pub(super) variance: ExactSum,
     pub(super) third: ExactSum,
+    /// Only of drafts, which are in no file.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(super) fourth: ExactSum,
     pub(super) slope_squared: ExactSum,
 }
 
@@ -104,6 +107,7 @@ impl AtTemperature {
             slope: zero(),
             variance: zero(),
             third: zero(),
+            fourth: zero(),
             slope_squared: zero(),
         }
     }
@@ -237,6 +241,7 @@ impl Scan {
             at.slope.merge(&more.slope);
             at.variance.merge(&more.variance);
             at.third.merge(&more.third);
+            at.fourth.merge(&more.fourth);
             at.slope_squared.merge(&more.slope_squared);
         }
     }

@@ -1,9 +1,11 @@
 //! The search for τ*: asks for sums at a temperature, is told, asks again.
 //!
 //! ```text
-//! f(β) = Σ w (ln Σ_j exp(β x_j) − β x_y)           convex; g = β f', v = β² f'', k = β³ f''' from the sums
+//! f(β) = Σ w (ln Σ_j exp(β x_j) − β x_y)           convex; g = β f', v = β² f'', k = β³ f''', q = β⁴ f'''' from the sums
 //! named end?                                       from two sums of the first pass
-//! u = −2 g v / (2 v² − g k)                        Halley's step, relative; error of β(1 + u): some u³
+//! n = −g/v                                         Newton's step, relative
+//! u = n (1 + n k/2v) / (1 + n k/v + n² q/6v)       Householder's of a draft; error of β(1 + u): some u⁴
+//! u = n / (1 + n k/2v)                             Halley's where q was not asked for; error: some u³
 //! every g narrows a bracket; a step that leaves it is replaced by a wider or a halving one
 //! |u| < 5e-5: done, the sums at β(1 + u) by Taylor's series
 //! ```
@@ -20,7 +22,7 @@ use crate::temperature::Temperature;
 /// A relative step below this ends the search: what it leaves is its cube.
 const LAST_STEP: f64 = 5e-5;
 /// A step below this is good enough to be followed by the last pass.
-const LAST_BUT_ONE: f64 = 0.04;
+const LAST_BUT_ONE: f64 = 0.08;
 
 /// Scales beyond 2^±1000 are not looked for.
 const LIMITS: [f64; 2] = [power_of_two(-1000), power_of_two(1000)];
@@ -132,13 +134,13 @@ impl TemperatureSolver {
         if self.depth == Depth::Full && self.loss_at_one.is_none() {
             self.loss_at_one = scan.sums.last().map(|one| one.loss.value());
         }
-        let slopes = Slopes::new(at, self.beta, self.prior);
+        let slopes = Slopes::new(at, self.depth, self.beta, self.prior);
         if slopes.first < 0.0 {
             self.below = self.beta;
         } else {
             self.above = self.beta; // also where it is NaN: an overflow, so β is too large
         }
-        let step = slopes.halley();
+        let step = slopes.step();
         let beta = self.beta * (1.0 + step);
         // A step that is lost in β has arrived, though it does not leave the end of the bracket.
         let fits = beta > self.below && beta < self.above || step.abs() < f64::EPSILON;
@@ -220,16 +222,18 @@ impl TemperatureSolver {
     }
 }
 
-/// β f', β² f'' and β³ f''' of the whole, the prior included.
+/// β f' to β⁴ f'''' of the whole, the prior included.
 pub(super) struct Slopes {
     pub(super) first: f64,
     pub(super) second: f64,
     pub(super) third: f64,
+    /// Where it was asked for.
+    fourth: Option<f64>,
     prior_curvature: f64,
 }
 
 impl Slopes {
-    pub(super) fn new(at: &AtTemperature, beta: f64, prior: Option<Prior>) -> Self {
+    pub(super) fn new(at: &AtTemperature, depth: Depth, beta: f64, prior: Option<Prior>) -> Self {
         let (pull, stiffness) = prior.map_or((0.0, 0.0), |prior| {
             let stiffness = 1.0 / (prior.sigma * prior.sigma);
             ((libm::log(beta) - prior.center) * stiffness, stiffness)
@@ -238,22 +242,30 @@ impl Slopes {
             first: at.slope.value() + pull,
             second: at.variance.value() + (stiffness - pull),
             third: at.third.value() + (2.0 * pull - 3.0 * stiffness),
+            fourth: (depth == Depth::Draft)
+                .then(|| at.fourth.value() + (11.0 * stiffness - 6.0 * pull)),
             prior_curvature: stiffness - pull,
         }
     }
 
-    /// Halley's step relative to β; Newton's where the third derivative spoils it. NaN where there is none.
-    fn halley(&self) -> f64 {
-        let Slopes { first, second, third, .. } = *self;
+    /// The step relative to β, Newton's where the higher derivatives spoil it. NaN where there is none.
+    fn step(&self) -> f64 {
+        let Slopes { first, second, third, fourth, .. } = *self;
         if first == 0.0 {
             return 0.0;
         }
         let newton = -first / second;
-        // The same as −2gv/(2v² − gk), without squares that may overflow.
-        let halley = newton / (1.0 + 0.5 * newton * (third / second));
-        let sound = second > 0.0 && halley.is_finite() && halley * newton > 0.0;
-        if sound {
-            halley
+        // Ratios, since squares may overflow.
+        let bend = 0.5 * newton * (third / second);
+        let step = match fourth {
+            Some(fourth) => {
+                let twist = newton * newton * (fourth / second) / 6.0;
+                newton * (1.0 + bend) / (1.0 + 2.0 * bend + twist)
+            }
+            None => newton / (1.0 + bend),
+        };
+        if second > 0.0 && step.is_finite() && step * newton > 0.0 {
+            step
         } else if second > 0.0 {
             newton
         } else {

@@ -60,7 +60,8 @@ pub struct FitOptions<'a> {
 ///
 /// # Source
 /// Guo, Pleiss, Sun & Weinberger, "On calibration of modern neural networks", ICML 2017, section 4.2. Halley's
-/// method: Gander, Amer. Math. Monthly 92(2), 1985. The robust standard error: White, Econometrica 50(1), 1982.
+/// method: Gander, Amer. Math. Monthly 92(2), 1985; its like of the next order: Householder, "The numerical treatment
+/// of a single nonlinear equation", McGraw-Hill 1970, section 4.4. The robust standard error: White, Econometrica 50(1), 1982.
 pub fn fit_temperature<'a, T: Element>(
     logits: Rows<'a, T>,
     truth: impl Into<Truth<'a, T>>,
@@ -90,7 +91,7 @@ fn search(
 const SAMPLE: usize = 4096;
 
 /// Numbers below which all rows are gone through as fast as a sample.
-const SMALL: usize = 1 << 17;
+const SMALL: usize = 1 << 15;
 
 /// A temperature near the answer, from a row out of each of many stretches of rows: they may be sorted by label.
 fn start<T: Element>(
@@ -108,8 +109,11 @@ fn start<T: Element>(
         .map(|i| i * stretch + (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize % stretch)
         .collect();
     let taken = |from: Rows<'_, T>| -> Vec<T> {
-        let row = |&i: &usize| &from.as_slice()[i * classes..(i + 1) * classes];
-        sample.iter().flat_map(row).copied().collect()
+        let mut rows = Vec::with_capacity(sample.len() * classes);
+        for &i in &sample {
+            rows.extend_from_slice(&from.as_slice()[i * classes..(i + 1) * classes]);
+        }
+        rows
     };
     let some_logits = taken(logits);
     let some_logits = Rows::new(&some_logits, classes).ok()?;
