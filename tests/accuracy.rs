@@ -1,11 +1,9 @@
 //! The promised accuracy, over the oracle grid. A thinner grid than that of `make accuracy`, for its time.
 
-mod support;
-
+use crate::support::grid::{Share, points};
+use crate::support::measure::over;
+use crate::support::number::Number;
 use softargmax::{Temperature, log_softmax, softmax};
-use support::grid::{Share, points};
-use support::measure::over;
-use support::number::Number;
 
 fn within_bounds<T: Number>(share: Share) {
     let mut wrong = Vec::new();

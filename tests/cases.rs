@@ -1,16 +1,14 @@
 //! Every case of fixtures/cases.json through every function, on every instruction set of this machine.
 
-mod support;
-
+use crate::support::fixtures::{Case, cases_of};
+use crate::support::measure::{against, assert_within};
+use crate::support::number::{Number, on_every_isa};
+use crate::support::oracle::{Row, Stats};
 use softargmax::{
     Isa, Rows, RowsMut, Temperature, log_softmax, log_softmax_in_place, log_softmax_into,
     log_softmax_rows, log_sum_exp, log_sum_exp_rows, softmax, softmax_in_place, softmax_into,
     softmax_rows,
 };
-use support::fixtures::{Case, cases_of};
-use support::measure::{against, assert_within};
-use support::number::{Number, on_every_isa};
-use support::oracle::{Row, Stats};
 
 /// The table's word on a case, as the oracle would give it.
 fn row_of(case: &Case) -> Row {

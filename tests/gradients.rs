@@ -1,15 +1,14 @@
 //! Gradients: against finite differences, against 31 digits, at the limits, and bit by bit across machines.
 
-mod support;
-
+use crate::support::number::on_every_isa;
+use crate::support::oracle;
+use crate::support::real::Real;
+use crate::support::ulp::{self, Float};
 use softargmax::{
-    Element, Error, Gradient, GradientMut, Isa, Rows, Temperature, Temperatures, log_softmax,
+    Element, Error, Gradient, GradientMut, Rows, Temperature, Temperatures, log_softmax,
     log_softmax_vjp, log_softmax_vjp_into, log_sum_exp, log_sum_exp_vjp, log_sum_exp_vjp_into,
     softmax, softmax_vjp, softmax_vjp_into,
 };
-use support::oracle;
-use support::real::Real;
-use support::ulp::{self, Float};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Function {
@@ -449,16 +448,13 @@ fn same_bits_everywhere<T: Element + Float>(of: fn(f64) -> T) {
         let taus: Vec<Temperature> =
             (0..rows).map(|i| tau(0.05 * 1.1f64.powi(i as i32 % 40))).collect();
         for function in ALL {
-            Isa::available()[0].select();
             let all = vjp(function, &x, &g, classes, &taus);
-            for isa in Isa::available() {
-                isa.select();
+            on_every_isa(|isa| {
                 assert!(
                     bits(&vjp(function, &x, &g, classes, &taus)) == bits(&all),
                     "{function:?} {classes} {isa:?}"
                 );
-            }
-            Isa::available()[0].select();
+            });
             // Each row by itself, at its own temperature and another alignment.
             for row in [0, rows / 2, rows - 1] {
                 let (from, to) = (row * classes, (row + 1) * classes);

@@ -1,19 +1,18 @@
 //! Scores, summaries and calibration errors: small cases by hand, real logits with known figures, and properties.
 
-mod support;
-
+use crate::support::number::on_every_isa;
+use crate::support::oracle;
+use crate::support::random::Random;
+use crate::support::real::Real;
+use crate::support::scores::{NO_CHANCE, drawn, rows_of_all_kinds, score, tau};
+use crate::support::shared;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use softargmax::{
-    Binning, Isa, Labels, Resampling, Rows, Score, Temperature, calibration_error,
+    Binning, Labels, Resampling, Rows, Score, Temperature, calibration_error,
     classwise_calibration_error, scores, softmax_rows, summarise,
 };
-use support::oracle;
-use support::random::Random;
-use support::real::Real;
-use support::scores::{NO_CHANCE, drawn, rows_of_all_kinds, score, tau};
-use support::shared;
 
 fn of_rows(rows: &[&[f64]], labels: &[i64], tau: Temperature) -> Vec<Score> {
     let classes = rows[0].len();
@@ -155,10 +154,9 @@ fn scores_have_the_same_bits_everywhere() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             assert!(pool.install(|| scores(view, labels, None, tau(0.7)).unwrap()) == want);
         }
-        for isa in Isa::available().into_iter().rev() {
-            isa.select();
+        on_every_isa(|isa| {
             assert!(scores(view, labels, None, tau(0.7)).unwrap() == want, "{isa:?}");
-        }
+        });
     }
 }
 

@@ -1,14 +1,12 @@
 //! What chance alone shows: the nulls of calibration errors against labels drawn one by one.
 
-mod support;
-
+use crate::support::random::Random;
+use crate::support::scores::{NO_CHANCE, calibrated, drawn, labels_of, score, tau};
+use crate::support::shared;
 use softargmax::{
     Binning, Labels, Resampling, Rows, Score, calibration_error, classwise_calibration_error,
     scores,
 };
-use support::random::Random;
-use support::scores::{NO_CHANCE, calibrated, drawn, labels_of, score, tau};
-use support::shared;
 
 #[test]
 fn noise_floors_of_real_sets() {

@@ -1,12 +1,10 @@
 //! The tools the other tests rely on, tested themselves: the arithmetic, the ruler, and the oracle against the table of
 //! cases, which mpmath worked out. Nothing here calls the library.
 
-mod support;
-
-use support::fixtures::{Case, Dtype, cases, cases_of};
-use support::oracle;
-use support::real::Real;
-use support::ulp::{self, ulp_error, ulp_error_in, ulp_error_real};
+use crate::support::fixtures::{Case, Dtype, cases, cases_of};
+use crate::support::oracle;
+use crate::support::real::Real;
+use crate::support::ulp::{self, ulp_error, ulp_error_in, ulp_error_real};
 
 /// A number that the test itself wrote down.
 fn real(text: &str) -> Real {

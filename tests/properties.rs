@@ -1,7 +1,11 @@
 //! What must hold of any row at any temperature, whatever the numbers are.
 
-mod support;
-
+use crate::support::bounds::{Function, bound};
+use crate::support::measure::{assert_within, measure};
+use crate::support::number::Number;
+use crate::support::random::Random;
+use crate::support::real::Real;
+use crate::support::ulp;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -9,12 +13,6 @@ use softargmax::{
     Rows, Statistics, Temperature, log_softmax, log_softmax_rows, log_sum_exp, softmax,
     softmax_rows, statistics,
 };
-use support::bounds::{Function, bound};
-use support::measure::{assert_within, measure};
-use support::number::Number;
-use support::random::Random;
-use support::real::Real;
-use support::ulp;
 
 /// The same rows on every run: a failure is then a change of the code, and nothing else.
 fn seeded() -> ProptestConfig {

@@ -1,15 +1,13 @@
 //! The same bits, whatever the instruction set, the number of threads, the batch, the place in memory; and from one
 //! version to the next.
 
-mod support;
-
+use crate::support::number::{Number, on_every_isa};
+use crate::support::random::{Random, fingerprint};
 use softargmax::{
     Isa, Rows, RowsMut, Statistics, Temperature, Temperatures, log_softmax, log_softmax_in_place,
     log_softmax_into, log_sum_exp, log_sum_exp_rows, softmax, softmax_in_place, softmax_into,
     softmax_rows, statistics,
 };
-use support::number::{Number, on_every_isa};
-use support::random::{Random, fingerprint};
 
 const LENGTHS: [usize; 11] = [1, 2, 15, 16, 17, 31, 32, 33, 1000, 1025, 152_064];
 

@@ -1,12 +1,10 @@
 //! A tally: what it says of all rows, however they were split up.
 
-mod support;
-
+use crate::support::random::Random;
+use crate::support::scores::{NO_CHANCE, rows_of_all_kinds, score};
 use softargmax::{
     Binning, Resampling, Score, Tally, calibration_error, kolmogorov_smirnov, summarise,
 };
-use support::random::Random;
-use support::scores::{NO_CHANCE, rows_of_all_kinds, score};
 
 /// Scores of every kind with weights: nearly certain rows, ties, 0 and 1.
 fn weighted_rows() -> Vec<Score> {

@@ -5,8 +5,8 @@ use softargmax::{
     Vectors, info_nce,
 };
 
-use crate::gradients::check;
-use crate::{all_close, close, noise, options, rows, tau};
+use crate::contrastive::gradients::check;
+use crate::contrastive::{all_close, close, noise, options, rows, tau};
 
 fn bank(entries: &[f64], width: usize) -> MemoryBank<f64> {
     MemoryBank::from_vectors(rows(entries, width), 7).unwrap()
@@ -247,7 +247,7 @@ fn special_values_and_refusals() {
     }
     let three = [1.0; 3];
     assert!(matches!(bank.update(rows(&three, 3), short, 0.5), Err(Error::Shape { .. })));
-    let single = crate::bank::bank(&[1.0, 0.0], 2);
+    let single = crate::contrastive::bank::bank(&[1.0, 0.0], 2);
     let error = single.softmax(rows(&fine[..2], 2), Labels::new(&[0], 1).unwrap(), tau(0.1), &only);
     assert!(matches!(error, Err(Error::Parameter { .. })));
     let alone = single.softmax(rows(&fine[..2], 2), Labels::new(&[0], 1).unwrap(), tau(0.1), &o);

@@ -5,9 +5,9 @@ use softargmax::{
     moco, normalised_linear_softmax, normalised_softmax, normface_lower_bound,
 };
 
-use crate::gradients::check;
-use crate::margins::MARGINS;
-use crate::{all_close, close, noise, options, rows, tau};
+use crate::contrastive::gradients::check;
+use crate::contrastive::margins::MARGINS;
+use crate::contrastive::{all_close, close, noise, options, rows, tau};
 
 fn loss(
     features: &[f64],

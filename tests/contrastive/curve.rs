@@ -5,7 +5,7 @@ use softargmax::{
     Vectors, curve_at_perplexity, curve_optimum, info_nce, info_nce_in_batch,
 };
 
-use crate::{close, noise, options, rows, tau};
+use crate::contrastive::{close, noise, options, rows, tau};
 
 fn taus() -> Vec<Temperature> {
     (0..25).map(|i| tau(0.01 * 100f64.powf(i as f64 / 24.0))).collect()

@@ -8,7 +8,7 @@ use softargmax::{
     normface_scale_for_loss, normface_scale_for_probability, nt_xent, sig_lip,
 };
 
-use crate::{close, options, rows, tau};
+use crate::contrastive::{close, options, rows, tau};
 
 /// One query at its positive, and `negatives` straight away from it.
 fn opposed(negatives: usize, tau: &str) -> f64 {

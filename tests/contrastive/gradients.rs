@@ -5,7 +5,7 @@ use softargmax::{
     Vectors, clip, info_nce, info_nce_fixed, info_nce_in_batch, moco, nt_xent, sig_lip, sup_con,
 };
 
-use crate::{noise, options, rows, tau};
+use crate::contrastive::{noise, options, rows, tau};
 
 /// `got` is the gradient of `f` at `x`.
 #[track_caller]
@@ -157,6 +157,6 @@ fn over_several_tiles() {
     let single = info_nce(x, y, z, tau(0.07), &options).unwrap();
     assert!((single.value() - got.value()).abs() < 2f64.powi(-22) * 2.0 / 0.07 * got.value());
     let wide = |v: &[f32]| v.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
-    crate::all_close(&wide(&single.queries), &got.queries, 1e-4);
-    crate::all_close(&wide(&single.negatives), &got.negatives, 1e-4);
+    crate::contrastive::all_close(&wide(&single.queries), &got.queries, 1e-4);
+    crate::contrastive::all_close(&wide(&single.negatives), &got.negatives, 1e-4);
 }

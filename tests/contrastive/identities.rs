@@ -1,11 +1,12 @@
 //! What two losses must have in common, and what must not show in a result.
 
 use softargmax::{
-    ContrastiveOptions, Denominator, Isa, Labels, LogScale, Queue, Reduction, Vectors, clip,
-    info_nce, info_nce_in_batch, moco, momentum_update, nt_xent, sig_lip, sup_con,
+    ContrastiveOptions, Denominator, Labels, LogScale, Queue, Reduction, Vectors, clip, info_nce,
+    info_nce_in_batch, moco, momentum_update, nt_xent, sig_lip, sup_con,
 };
 
-use crate::{all_close, close, noise, options, rows, tau};
+use crate::contrastive::{all_close, close, noise, options, rows, tau};
+use crate::support::number::on_every_isa;
 
 #[test]
 fn sup_con_with_one_positive_is_nt_xent() {
@@ -167,8 +168,7 @@ fn the_bits_do_not_depend_on_the_kernels_instruction_set() {
     let (n, width) = (70, 20);
     let narrow = |seed| noise(seed, n * width).iter().map(|&x| x as f32).collect::<Vec<f32>>();
     let (x, y) = (narrow(22), narrow(23));
-    let of = |isa: Isa| {
-        isa.select();
+    let of_all = || {
         let options = ContrastiveOptions::default();
         let (x, y) = (rows(&x, width), rows(&y, width));
         (
@@ -178,12 +178,8 @@ fn the_bits_do_not_depend_on_the_kernels_instruction_set() {
             sig_lip(x, y, tau(0.07), -5.0, &options).unwrap(),
         )
     };
-    let all = Isa::available();
-    let best = of(all[0]);
-    for &isa in &all[1..] {
-        assert!(of(isa) == best, "{isa:?}");
-    }
-    all[0].select();
+    let first = of_all();
+    on_every_isa(|isa| assert!(of_all() == first, "{isa:?}"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use softargmax::{
     normalised_softmax, normface_lower_bound,
 };
 
-use crate::{all_close, close, noise, rows, tau};
+use crate::contrastive::{all_close, close, noise, rows, tau};
 
 pub(crate) const MARGINS: [Margin; 5] = [
     Margin::None,

@@ -1,58 +1,16 @@
 //! Working memory does not grow with rows × columns: counted at the allocator.
 
-#![allow(unsafe_code)] // an allocator is
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use softargmax::{
     ContrastiveOptions, Denominator, Labels, Margin, Queue, Reduction, Vectors, clip, moco,
     normalised_linear_softmax, nt_xent,
 };
 
-use crate::{noise, options, rows, tau};
-
-thread_local! {
-    /// Bytes that this thread has taken and not given back, and the most there were.
-    static TAKEN: Cell<(isize, isize)> = const { Cell::new((0, 0)) };
-}
-
-struct Counting;
-
-fn count(bytes: isize) {
-    // A thread that ends has no counter any more.
-    let _ = TAKEN.try_with(|taken| {
-        let (now, most) = taken.get();
-        taken.set((now + bytes, most.max(now + bytes)));
-    });
-}
-
-// SAFETY: everything is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: as promised to this function.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: as promised to this function.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
+use crate::allocator;
+use crate::contrastive::{noise, options, rows, tau};
 
 /// The most bytes that were taken at once in this thread, which does all the work.
 fn most_taken<T: Send>(work: impl FnOnce() -> T + Send) -> isize {
-    let counted = || {
-        let (before, _) = TAKEN.get();
-        TAKEN.set((before, before));
-        drop(work());
-        TAKEN.get().1 - before
-    };
+    let counted = || allocator::most_taken(work);
     #[cfg(feature = "rayon")]
     return rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(counted);
     #[cfg(not(feature = "rayon"))]

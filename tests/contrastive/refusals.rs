@@ -6,7 +6,7 @@ use softargmax::{
     sup_con,
 };
 
-use crate::{options, rows, tau};
+use crate::contrastive::{options, rows, tau};
 
 const FINE: [f64; 6] = [1.0, 0.0, 0.0, 1.0, 0.6, 0.8];
 
@@ -115,7 +115,8 @@ fn an_anchor_without_a_positive_does_not_count_and_alone_they_have_no_mean() {
     let options = ContrastiveOptions::default();
     let alone = Labels::new(&[0, 1, 2], 3).unwrap();
     assert_eq!(sup_con(rows(&FINE, 2), alone, tau(0.1), &options).unwrap_err(), Error::NoRows);
-    let sum = crate::options(Vectors::Normalise, Denominator::WithPositive, Reduction::Sum);
+    let sum =
+        crate::contrastive::options(Vectors::Normalise, Denominator::WithPositive, Reduction::Sum);
     let loss = sup_con(rows(&FINE, 2), alone, tau(0.1), &sum).unwrap();
     assert_eq!((loss.value(), loss.anchors), (0.0, 0));
     assert_eq!(loss.vectors, [0.0; 6]);
@@ -152,7 +153,7 @@ fn duplicate_keys_count_each() {
     let same = [0.6, 0.8].repeat(9);
     let loss = clip(rows(&same, 2), rows(&same, 2), tau(0.01), &ContrastiveOptions::default());
     let loss = loss.unwrap();
-    crate::close(loss.value(), 9f64.ln(), 1e-14);
+    crate::contrastive::close(loss.value(), 9f64.ln(), 1e-14);
     assert!(loss.queries.iter().chain(&loss.tau).all(|g| g.abs() < 1e-12));
 }
 

@@ -8,7 +8,7 @@ use softargmax::{
     sphere_unrelated_level, tolerance, uniformity,
 };
 
-use crate::{close, noise, rows, tau};
+use crate::contrastive::{close, noise, rows, tau};
 
 /// From mpmath with 40 digits: research for MoCo's K = 65536, D = 128, and others.
 #[test]

@@ -1,7 +1,7 @@
 //! Before against after.
 
+use crate::curves::{NO_CHANCE, drawn, mean, near, off, score, total, value};
 use crate::support::random::Random;
-use crate::{NO_CHANCE, drawn, mean, near, off, score, total, value};
 use softargmax::{Differences, Error, Interval, Resampling, Score, paired_bootstrap};
 
 /// Rows before and after a change that lowers every confidence a little, and some decisions.

@@ -1,7 +1,7 @@
 //! What labels drawn from the model show: nulls and bands.
 
+use crate::curves::{NO_CHANCE, drawn, near, off, score};
 use crate::support::random::Random;
-use crate::{NO_CHANCE, drawn, near, off, score};
 use softargmax::{
     BinFree, Resampling, Score, consistency_band, isotonic, kolmogorov_smirnov,
     smooth_calibration_error,

@@ -1,8 +1,8 @@
 //! Values, each from its definition.
 
+use crate::curves::{NO_CHANCE, drawn, mean, near, off, score, small, total, value};
 use crate::support::random::Random;
 use crate::support::shared;
-use crate::{NO_CHANCE, drawn, mean, near, off, score, small, total, value};
 use softargmax::{
     Labels, Rows, Score, Step, Temperature, brier_parts, coverage_at_risk, isotonic,
     kolmogorov_smirnov, risk_coverage, scores, smooth_calibration_error,

@@ -1,8 +1,8 @@
 //! No rows, one confidence, certainty; and what must not show.
 
-use crate::bootstrap::pairs;
+use crate::curves::bootstrap::pairs;
+use crate::curves::{NO_CHANCE, drawn, near, score, small};
 use crate::support::random::Random;
-use crate::{NO_CHANCE, drawn, near, score, small};
 use softargmax::{
     Resampling, Score, Step, brier_parts, consistency_band, coverage_at_risk, isotonic,
     kolmogorov_smirnov, paired_bootstrap, risk_coverage, smooth_calibration_error,

@@ -2,9 +2,9 @@
 
 use softargmax::{FitOptions, Labels, Prior, Rows, Scan, Temperature, fit_temperature};
 
+use crate::fit::{Drawn, converged, drawn, fit};
 use crate::support::random::Random;
 use crate::support::shared::{self, Set};
-use crate::{Drawn, converged, drawn, fit};
 
 /// The share of seeded samples whose 95 % interval holds the true temperature.
 fn coverage(samples: usize, rows: usize, classes: usize, tau: f64) -> (f64, f64) {

@@ -2,8 +2,8 @@
 
 use softargmax::{Labels, Outcome, Rows, fit_groups};
 
+use crate::ladder::{Set, near};
 use crate::support::random::Random;
-use crate::{Set, near};
 
 #[test]
 fn groups_are_drawn_to_the_pool_as_far_as_they_are_unsure() {

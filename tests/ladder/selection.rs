@@ -2,7 +2,7 @@
 
 use softargmax::{Calibrator, Model, Outcome, fit_temperature, select};
 
-use crate::{BCTS, Set, affine, near};
+use crate::ladder::{BCTS, Set, affine, near};
 
 /// Figures of the research: half of the rows to fit, the other half to try, what is gained over temperature.
 #[test]

@@ -1,8 +1,8 @@
 //! Cross-entropy: the research file's values, its definition term by term, gradients, masks, ignored rows, refusals.
 
-use super::support::fixtures::Dtype;
-use super::support::number::Number;
 use super::{always_the_same, check_gradients, drawn, exactly, near, refused_row, rows, tau};
+use crate::support::fixtures::Dtype;
+use crate::support::number::Number;
 use softargmax::{
     CrossEntropyOptions, Error, Labels, Loss, LossMut, Reduction, Rows, Temperature, Truth,
     cross_entropy, cross_entropy_into, log_softmax_rows, log_softmax_vjp,

@@ -1,7 +1,7 @@
 //! Distillation: the research file's table, three divergences, z-scores by either deviation, mixtures, gradients, limits.
 
-use super::support::number::Number;
 use super::{always_the_same, check_gradients, drawn, near, refused_row, rows, tau};
+use crate::support::number::Number;
 use softargmax::{
     CrossEntropyOptions, Deviation, DistillationOptions, Divergence, Error, Factor, HardLabels,
     Labels, Loss, Reduction, Rows, Temperature, cross_entropy, distillation,

@@ -1,8 +1,8 @@
 //! Distillation from a truncated teacher: values from mpmath, the full loss where nothing is missing, bounds, gradients,
 //! temperatures beside the grid, limits, refusals.
 
-use super::support::number::Number;
 use super::{always_the_same, check_gradients, derivative, drawn, near, refused_row, rows, tau};
+use crate::support::number::Number;
 use softargmax::{
     Deviation, DistillationOptions, Divergence, Error, Factor, HardLabels, Labels, Loss, Reduction,
     Rows, Temperature, TruncatedParts, TruncatedTeacher, distillation, log_sum_exp, softmax,

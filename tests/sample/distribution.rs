@@ -2,7 +2,7 @@
 
 use softargmax::{Context, Sampler, SamplingParams, log_softmax};
 
-use crate::{NOWHERE, row, tau, tempered};
+use crate::sample::{NOWHERE, row, tau, tempered};
 
 #[test]
 fn weights_are_the_formula_rounded() {

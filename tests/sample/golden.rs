@@ -1,12 +1,12 @@
 //! Draws pinned: the same on every instruction set, number of threads and batch. A change here is a breaking one.
 
 use softargmax::{
-    Context, Element, Isa, Method, Rows, Sampler, SamplingParams, Verifier, gumbel_softmax,
-    sample_rows,
+    Context, Element, Method, Rows, Sampler, SamplingParams, Verifier, gumbel_softmax, sample_rows,
 };
 
-use crate::random::fingerprint;
-use crate::{NOWHERE, at, combinations, row, tau, tempered};
+use crate::sample::{NOWHERE, at, combinations, row, tau, tempered};
+use crate::support::number::on_every_isa;
+use crate::support::random::fingerprint;
 
 fn draws<T: Element>(logits: &[T], params: SamplingParams) -> impl Iterator<Item = u64> + use<T> {
     let mut sampler = Sampler::new(params).unwrap();
@@ -46,12 +46,10 @@ fn the_same_draws_on_every_instruction_set() {
         }
         fingerprint(words.into_iter())
     };
-    for isa in Isa::available() {
-        isa.select();
+    on_every_isa(|isa| {
         let got = all();
         assert_eq!(got, PINNED, "{isa:?}: {got:#x}");
-    }
-    Isa::available()[0].select();
+    });
 }
 
 const PINNED: u64 = 0xd8f1_cbab_bfb5_2042;

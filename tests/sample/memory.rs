@@ -1,43 +1,9 @@
 //! No draw allocates once a sampler has seen such a row: counted at the allocator.
 
-#![allow(unsafe_code)] // an allocator is
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
 use softargmax::{Context, Element, Method, Mirostat, Sampler, SamplingParams, Verifier};
 
-use crate::{NOWHERE, combinations, row, tempered};
-
-thread_local! {
-    static TAKEN: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-// SAFETY: everything is passed on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // A thread that ends has no counter any more.
-        let _ = TAKEN.try_with(|taken| taken.set(taken.get() + 1));
-        // SAFETY: as promised to this function.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: as promised to this function.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-fn taken(work: impl FnOnce()) -> usize {
-    let before = TAKEN.get();
-    work();
-    TAKEN.get() - before
-}
+use crate::allocator::times_taken;
+use crate::sample::{NOWHERE, combinations, row, tempered};
 
 fn draws<T: Element>(rows: &[Vec<T>], params: SamplingParams) {
     let mask = vec![!0 - 2; rows[0].len().div_ceil(64)];
@@ -60,7 +26,7 @@ fn draws<T: Element>(rows: &[Vec<T>], params: SamplingParams) {
         }
     };
     once(0); // warm
-    let times = taken(|| (1..4).for_each(&mut once));
+    let times = times_taken(|| (1..4).for_each(&mut once));
     assert_eq!(times, 0, "{params:?}");
 }
 
@@ -80,5 +46,5 @@ fn no_draw_allocates() {
         let to_half = |row: &Vec<f32>| row.iter().map(|&x| half::bf16::from_f32(x)).collect();
         draws(&rows.iter().map(to_half).collect::<Vec<Vec<half::bf16>>>(), tempered(0.8));
     }
-    assert!(taken(|| drop(std::hint::black_box(vec![1]))) > 0, "the counter counts");
+    assert!(times_taken(|| drop(std::hint::black_box(vec![1]))) > 0, "the counter counts");
 }

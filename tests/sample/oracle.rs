@@ -2,7 +2,7 @@
 
 use softargmax::{Order, Sampler, SamplingParams};
 
-use crate::{NOWHERE, combinations, row};
+use crate::sample::{NOWHERE, combinations, row};
 
 /// The order in which filters rank: larger logits first, then smaller ids.
 fn kept(logits: &[f32], params: &SamplingParams) -> Vec<u32> {
@@ -101,7 +101,8 @@ fn filters_that_keep_much_of_a_row() {
         (59_999, 1.0, 0.0),
     ] {
         for order in [Order::TemperatureFirst, Order::MinPFirst, Order::TemperatureLast] {
-            let params = SamplingParams { top_k, top_p, min_p, order, ..crate::tempered(1.7) };
+            let params =
+                SamplingParams { top_k, top_p, min_p, order, ..crate::sample::tempered(1.7) };
             let mut sampler = Sampler::new(params.clone()).unwrap();
             let support = sampler.distribution(&logits, &NOWHERE).unwrap().support();
             assert!(support == kept(&logits, &params), "{params:?}");

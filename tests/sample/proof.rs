@@ -3,7 +3,7 @@
 
 use softargmax::{Context, Element, Sampler, SamplingParams};
 
-use crate::{NOWHERE, combinations, row};
+use crate::sample::{NOWHERE, combinations, row};
 
 fn prove<T: Element>(logits: &[T], params: SamplingParams, context: &Context<'_>) {
     let mut sampler = Sampler::new(params.clone()).unwrap();

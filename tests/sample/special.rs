@@ -2,7 +2,7 @@
 
 use softargmax::{Context, Error, Order, Rows, Sampler, SamplingParams, Temperature, sample_rows};
 
-use crate::{NOWHERE, at, row, tau, tempered};
+use crate::sample::{NOWHERE, at, row, tau, tempered};
 
 const INF: f32 = f32::INFINITY;
 

@@ -2,8 +2,8 @@
 
 use softargmax::{Context, Method, Mirostat, Sampler, SamplingParams, Verifier, gumbel_softmax};
 
-use crate::random::Random;
-use crate::{NOWHERE, at, row, tau, tempered};
+use crate::sample::{NOWHERE, at, row, tau, tempered};
+use crate::support::random::Random;
 
 /// How many standard deviations chi-square is above its mean; classes with fewer than 10 expected are one.
 fn excess(counts: &[u64], p: &[f64]) -> f64 {

@@ -2,15 +2,14 @@
 
 mod groups;
 mod selection;
-#[path = "../support/mod.rs"]
-mod support;
 
+use crate::support::number::on_every_isa;
+use crate::support::random::Random;
+use crate::support::shared;
 use softargmax::{
-    Affine, AffineFit, Calibrator, Error, Isa, Labels, Model, Outcome, Rows, Selection,
-    Temperature, fit_bcts, fit_ets, fit_groups, fit_vector, scores, select, softmax, summarise,
+    Affine, AffineFit, Calibrator, Error, Labels, Model, Outcome, Rows, Selection, Temperature,
+    fit_bcts, fit_ets, fit_groups, fit_vector, scores, select, softmax, summarise,
 };
-use support::random::Random;
-use support::shared;
 
 /// Labelled rows.
 #[derive(Clone)]
@@ -238,15 +237,9 @@ fn the_same_bits_for_any_threads_and_instruction_set() {
     assert_eq!(one.0.outcome, Outcome::Converged);
     assert!(one == pool(3).install(answers));
     let small = set.taken(0..300);
-    let of = |isa: Isa| {
-        isa.select();
-        (small.fit(BCTS), small.fit(VECTOR))
-    };
-    let best = of(Isa::available()[0]);
-    for isa in Isa::available() {
-        assert!(of(isa) == best, "{isa:?}");
-    }
-    Isa::available()[0].select();
+    let of_small = || (small.fit(BCTS), small.fit(VECTOR));
+    let first = of_small();
+    on_every_isa(|isa| assert!(of_small() == first, "{isa:?}"));
 }
 
 #[test]

@@ -1,16 +1,14 @@
 //! The fitted temperature: against a plain f64 search, the published optima, its limits, and itself in other splits.
 
-#[path = "../support/mod.rs"]
-mod support;
 mod uncertainty;
 
+use crate::support::number::on_every_isa;
+use crate::support::random::Random;
+use crate::support::shared::{self, Set};
 use softargmax::{
     Error, Estimate, FitOptions, Labels, Outcome, Rows, Scan, Temperature, TemperatureFit,
     TemperatureSolver, Truth, fit_temperature,
 };
-use support::number::on_every_isa;
-use support::random::Random;
-use support::shared::{self, Set};
 
 /// Folder, τ*, its standard error, NLL at τ = 1 and at τ*: from the README beside the logits. That of the last is
 /// printed there as 1.08914299699; in 64-bit mantissas (NumPy's longdouble) it is 1.08914298699603.

@@ -7,13 +7,11 @@ mod cross_entropy;
 mod decoupled;
 mod distillation;
 mod schedule;
-#[path = "../support/mod.rs"]
-mod support;
 mod truncated;
 
+use crate::support::number::on_every_isa;
+use crate::support::random::Random;
 use softargmax::{Error, Loss, Rows, Temperature};
-use support::number::on_every_isa;
-use support::random::Random;
 
 fn tau(value: f64) -> Temperature {
     Temperature::new(value).unwrap()

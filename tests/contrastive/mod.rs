@@ -11,11 +11,9 @@ mod margins;
 mod memory;
 mod refusals;
 mod sphere;
-#[path = "../support/mod.rs"]
-mod support;
 
+use crate::support::random::Random;
 use softargmax::{ContrastiveOptions, Denominator, Reduction, Rows, Temperature, Vectors};
-use support::random::Random;
 
 fn tau(value: f64) -> Temperature {
     Temperature::new(value).unwrap()

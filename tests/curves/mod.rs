@@ -1,16 +1,13 @@
 //! Curves over the confidence, what is made of them, and what chance does to them: against their definitions, written
 //! out at full length.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod bootstrap;
 mod chance;
 mod definitions;
 mod edges;
 
+use crate::support::random::Random;
 use softargmax::{Resampling, Score};
-use support::random::Random;
 
 const NO_CHANCE: Resampling = Resampling { replicates: 0, seed: 0 };
 

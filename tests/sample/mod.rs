@@ -1,9 +1,5 @@
 //! Drawing tokens: the proof, the oracle of the filters, statistics, pinned draws, special values, memory.
 
-#[path = "../support/random.rs"]
-#[allow(dead_code, unreachable_pub)]
-mod random;
-
 mod distribution;
 mod golden;
 mod memory;
@@ -12,7 +8,7 @@ mod proof;
 mod special;
 mod statistics;
 
-use random::Random;
+use crate::support::random::Random;
 use softargmax::{Context, SamplingParams, Temperature};
 
 const NOWHERE: Context<'static> = Context { stream: 0, position: 0, mask: None, history: &[] };
