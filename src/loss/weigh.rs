@@ -175,8 +175,10 @@ impl<R: Real, const KEEP: bool> Kernel for Weigh<'_, R, KEEP> {
     type Output = LogSum;
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> LogSum {
+    fn run<S: Simd>(self, simd: S) -> LogSum {
         let Weigh { row, factor } = self;
+        // The next row of a tile begins another page, where the machine does not look by itself.
+        let ahead = row.len() * LANES;
         let mut maxima = [R::NEG_INFINITY; LANES];
         for chunk in row.iter() {
             let mut next = maxima;
@@ -196,6 +198,7 @@ impl<R: Real, const KEEP: bool> Kernel for Weigh<'_, R, KEEP> {
         for chunks in row.chunks_mut(CHUNKS) {
             let (mut sum, mut first) = ([R::ZERO; LANES], [R::ZERO; LANES]);
             for chunk in chunks {
+                simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
                 let (mut next, mut next_first, mut weights) = (sum, first, [R::ZERO; LANES]);
                 for i in 0..LANES {
                     let d = chunk[i] - max;
