@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! for each type and shape:   check the answers against the plain formula in f64
-//!                            rounds: copy, softmax, log_softmax, log_sum_exp, one after the other
+//!                            rounds: copy, softmax, log_softmax, log_sum_exp, cross_entropy with its gradients,
+//!                            one after the other
 //! ratio to the copy:         taken within a round, so that a machine that slows down slows both
 //! ```
 //!
@@ -20,13 +21,14 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use softargmax::{
-    Element, Isa, Rows, Temperature, log_softmax_into, log_sum_exp_rows, softmax_into,
+    Element, Isa, Labels, LossMut, Rows, Temperature, cross_entropy_into, log_softmax_into,
+    log_sum_exp_rows, softmax_into,
 };
 
 const TAU: f64 = 0.07;
-const SHAPES: [(usize, usize); 5] =
-    [(1, 1000), (4096, 1000), (1, 128_256), (64, 128_256), (200_000, 10)];
-const ROUNDS: usize = 41;
+const SHAPES: [(usize, usize); 6] =
+    [(1, 1000), (4096, 1000), (50_000, 1000), (1, 128_256), (64, 128_256), (1_000_000, 10)];
+const ROUNDS: usize = 21;
 /// Elements a contestant computes in a round, at least.
 const WORK: usize = 1 << 20;
 
@@ -195,7 +197,9 @@ fn shape<T: Number>(rows: usize, classes: usize) -> Vec<Value> {
     verify(&logits, classes);
     let (tau, logits) = (tau(), &logits);
     let mut copied = logits.clone();
-    let (mut p, mut log_p) = (copied.clone(), copied.clone());
+    let (mut p, mut log_p, mut d_logits) = (copied.clone(), copied.clone(), copied.clone());
+    let labels: Vec<i64> = (0..rows).map(|i| (i * 7919 % classes) as i64).collect();
+    let mut d_tau = vec![0.0; rows];
     let times = interleaved(
         rows * classes,
         &mut [
@@ -210,15 +214,21 @@ fn shape<T: Number>(rows: usize, classes: usize) -> Vec<Value> {
                     log_sum_exp_rows(view(black_box(logits), classes), tau).expect("log_sum_exp"),
                 );
             },
+            &mut || {
+                let labels = Labels::new(&labels, classes).expect("labels");
+                let (logits, options) = (view(black_box(logits), classes), Default::default());
+                let to = LossMut { logits: &mut d_logits, tau: &mut d_tau };
+                black_box(cross_entropy_into(logits, labels, tau, &options, to).expect("a loss"));
+            },
         ],
     );
     println!("{} [{rows}, {classes}]", T::NAME);
-    let names = ["copy", "softmax", "log_softmax", "log_sum_exp"];
+    let names = ["copy", "softmax", "log_softmax", "log_sum_exp", "cross_entropy"];
     let result = |(name, own): (&str, &Vec<f64>)| {
         let (spread, ratio) = (Spread::of(own.clone()), ratios(own, &times[0]));
         let ([low, median, high], per_second) = (ratio.quartiles, 1e9 / spread.median());
         println!(
-            "  {name:12} {:8.3} ns/element ({:.3} at best) {:7.2} Gelement/s {median:7.2} x copy ({low:.2}..{high:.2})",
+            "  {name:13} {:8.3} ns/element ({:.3} at best) {:7.2} Gelement/s {median:7.2} x copy ({low:.2}..{high:.2})",
             spread.median(),
             spread.min,
             per_second / 1e9

@@ -13,6 +13,8 @@
 //! are: a group that is not full is filled up with zeros. Rows that are not ordinary (NaN, infinities,
 //! a shift beyond 2^16, an extreme τ) go to `row.rs` one by one.
 
+use std::array::from_fn;
+
 use crate::double::Double;
 use crate::element::Real;
 use crate::exp::{Shift, weight};
@@ -46,7 +48,7 @@ pub(crate) fn softmax<S: Simd, R: Real>(
         let start = group * LANES * classes;
         let first = first + group * LANES;
         let rows = rows.map(|rows| &rows[start..start + out.len()]);
-        transpose_in(rows.unwrap_or(out), columns);
+        simd.call(Gather { rows: rows.unwrap_or(out), columns });
         for i in 0..out.len() / classes {
             lanes.temper(i, &temperings.of_row(first + i));
         }
@@ -54,13 +56,11 @@ pub(crate) fn softmax<S: Simd, R: Real>(
         simd.call(Plans { lanes: &mut lanes });
         simd.call(Weigh { columns, lanes: &mut lanes });
         simd.call(Divide { columns, lanes: &mut lanes });
+        let ordinary = lanes.ordinary.map(|bits| bits != R::NO_BITS);
+        simd.call(Scatter { columns, which: &ordinary, out });
         for i in 0..out.len() / classes {
-            let span = i * classes..(i + 1) * classes;
-            if lanes.ordinary[i] != R::NO_BITS {
-                for (to, column) in out[span].iter_mut().zip(&*columns) {
-                    *to = column[i];
-                }
-            } else {
+            if !ordinary[i] {
+                let span = i * classes..(i + 1) * classes;
                 let row = rows.map(|rows| &rows[span.clone()]);
                 let tempering = temperings.of_row(first + i);
                 row::softmax(simd, row, &mut out[span], &tempering, space, 0);
@@ -69,14 +69,90 @@ pub(crate) fn softmax<S: Simd, R: Real>(
     }
 }
 
-/// Entry j of row i to column j, lane i. Lanes beyond the rows keep what they had, which is harmless.
+/// Rows and columns that are exchanged in registers.
+const TILE: usize = 8;
+
+/// The first classes of the tiles of a row: the last one may overlap with the one before. None of a row that is shorter
+/// than a tile.
 #[inline(always)]
-pub(crate) fn transpose_in<R: Real>(rows: &[R], columns: &mut [Column<R>]) {
-    for (i, row) in rows.chunks_exact(columns.len()).enumerate() {
-        for (&entry, column) in row.iter().zip(&mut *columns) {
-            column[i] = entry;
+fn tiles(classes: usize) -> impl Iterator<Item = usize> {
+    let last = classes.checked_sub(TILE);
+    last.into_iter().flat_map(move |last| (0..last).step_by(TILE).chain([last]))
+}
+
+/// Entry j of row i to column j, lane i. Lanes beyond the rows keep what they had, which is harmless.
+pub(crate) struct Gather<'a, R> {
+    pub(crate) rows: &'a [R],
+    pub(crate) columns: &'a mut [Column<R>],
+}
+
+impl<R: Real> Kernel for Gather<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Gather { rows, columns } = self;
+        let classes = columns.len();
+        if rows.len() < LANES * classes || classes < TILE {
+            for (i, row) in rows.chunks_exact(classes).enumerate() {
+                for (&entry, column) in row.iter().zip(&mut *columns) {
+                    column[i] = entry;
+                }
+            }
+            return;
+        }
+        for (half, rows) in rows.chunks_exact(TILE * classes).take(LANES / TILE).enumerate() {
+            for first in tiles(classes) {
+                let tile = from_fn(|i| tile_of(&rows[i * classes + first..]));
+                let turned = R::transpose(simd, tile);
+                for (column, turned) in columns[first..].iter_mut().zip(&turned) {
+                    column[half * TILE..(half + 1) * TILE].copy_from_slice(turned);
+                }
+            }
         }
     }
+}
+
+/// Column j, lane i to entry j of row i, of `which` rows.
+pub(crate) struct Scatter<'a, R> {
+    pub(crate) columns: &'a [Column<R>],
+    pub(crate) which: &'a [bool; LANES],
+    pub(crate) out: &'a mut [R],
+}
+
+impl<R: Real> Kernel for Scatter<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Scatter { columns, which, out } = self;
+        let classes = columns.len();
+        if out.len() < LANES * classes || classes < TILE || which.contains(&false) {
+            for (i, out) in out.chunks_exact_mut(classes).enumerate().filter(|&(i, _)| which[i]) {
+                for (to, column) in out.iter_mut().zip(columns) {
+                    *to = column[i];
+                }
+            }
+            return;
+        }
+        for (half, out) in out.chunks_exact_mut(TILE * classes).take(LANES / TILE).enumerate() {
+            for first in tiles(classes) {
+                let columns = &columns[first..first + TILE];
+                let tile = from_fn(|j| tile_of(&columns[j][half * TILE..]));
+                let turned = R::transpose(simd, tile);
+                for (i, turned) in turned.iter().enumerate() {
+                    out[i * classes + first..][..TILE].copy_from_slice(turned);
+                }
+            }
+        }
+    }
+}
+
+/// The first numbers of what is long enough.
+#[inline(always)]
+fn tile_of<R>(numbers: &[R]) -> &[R; TILE] {
+    let (tiles, _) = numbers.as_chunks();
+    &tiles[0]
 }
 
 /// What there is of each row.
@@ -97,7 +173,7 @@ impl<R: Real> PerRow<R> {
     /// The shift of each row.
     #[inline(always)]
     pub(crate) fn shifts(&self) -> [Shift<R>; LANES] {
-        std::array::from_fn(|i| Shift {
+        from_fn(|i| Shift {
             factor: self.factor[i],
             factor_low: self.factor_low[i],
             round: self.round[i],

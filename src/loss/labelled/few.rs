@@ -5,7 +5,7 @@ use crate::element::Real;
 use crate::exp::{ln_sum_in_f64, weight};
 use crate::loss::distribution::FARTHEST;
 use crate::simd::{Kernel, Simd};
-use crate::softmax::few::{Column, FEW, Peaks, PerRow, Plans, transpose_in};
+use crate::softmax::few::{Column, FEW, Gather, Peaks, PerRow, Plans, Scatter};
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::LANES;
 
@@ -87,7 +87,7 @@ impl<R: Real> Group<R> {
     /// Up to sixteen rows, whose labels and factors are there; the gradients of the ordinary ones go to `out`.
     #[inline(always)]
     pub(super) fn of_rows<S: Simd>(&mut self, simd: S, rows: &[R], classes: usize, out: &mut [R]) {
-        transpose_in(rows, &mut self.columns[..classes]);
+        simd.call(Gather { rows, columns: &mut self.columns[..classes] });
         for (i, row) in rows.chunks_exact(classes).enumerate() {
             self.label[i] = row[self.labels[i]];
         }
@@ -101,11 +101,10 @@ impl<R: Real> Group<R> {
         simd.call(Finish { group: self, classes });
         let (columns, high, low) = (&mut self.columns[..classes], &self.high, &self.low);
         simd.call(Spread { columns, high, low });
+        let columns = &self.columns[..classes];
+        simd.call(Scatter { columns, which: &self.ordinary, out });
         for (i, out) in out.chunks_exact_mut(classes).enumerate() {
             if self.ordinary[i] {
-                for (to, column) in out.iter_mut().zip(&self.columns) {
-                    *to = column[i];
-                }
                 out[self.labels[i]] = R::of_f64(self.of_label[i]);
             }
         }
