@@ -49,7 +49,7 @@ pub struct Distribution<'a, T: Element> {
 }
 
 impl<T: Element> Distribution<'_, T> {
-    /// W, the sum of all weights: at least 2^34, the weight of the largest.
+    /// W, the sum of all weights: at least 2^34, since the largest weighs that, or in f32 up to twice as much.
     pub fn total(&self) -> u64 {
         match self.kept {
             Kept::Row(_) => *self.sums.last().expect("a row is not empty"),

@@ -7,15 +7,15 @@
 //! ```
 //!
 //! No filter sorts a row. Top-k takes the k-th largest of the blocks' maxima as a bound that at least k logits reach, and
-//! looks only into blocks that reach it; min-p and top-nσ are comparisons; top-p adds up weights by the size of the logit
-//! and looks closely at one part only (`nucleus.rs`).
+//! looks only into blocks that reach it; min-p and top-nσ are comparisons; top-p guesses from a sample where it
+//! will end (`nucleus.rs`), sums what is above, and looks one by one only at what lies between the guess and the end.
 
 use std::cmp::Ordering;
 
 use crate::element::Real;
 use crate::sample::nucleus::{self, Guide};
 use crate::sample::params::{Order, SamplingParams};
-use crate::sample::weights::{BLOCK, Cut, Find, Peaks, Scale, Split, Weigh, smallest};
+use crate::sample::weights::{BLOCK, Cut, Peaks, Scale, Split, Weigh, smallest};
 use crate::simd::{Kernel, Simd, dispatch};
 use crate::softmax::row::LANES;
 use crate::temperature::Temperature;
@@ -366,6 +366,48 @@ impl<R: Real> Kernel for WeighList<'_, R> {
         }
         total
     }
+}
+
+/// Which logits of each sixteen of a block lie from a number up to another: a bit for each.
+struct Find<'a, R> {
+    block: &'a [R],
+    from: R,
+    below: R,
+    masks: &'a mut [u32],
+}
+
+impl<R: Real> Kernel for Find<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Find { block, from, below, masks } = self;
+        let (chunks, tail) = block.as_chunks::<LANES>();
+        for (mask, chunk) in masks.iter_mut().zip(chunks) {
+            *mask = found(chunk, from, below);
+        }
+        if !tail.is_empty() {
+            let mut last = [R::NEG_INFINITY; LANES];
+            last[..tail.len()].copy_from_slice(tail);
+            masks[chunks.len()] = found(&last, from, below);
+        }
+    }
+}
+
+#[inline(always)]
+fn found<R: Real>(chunk: &[R; LANES], from: R, below: R) -> u32 {
+    let mut bits = [0; LANES];
+    for i in 0..LANES {
+        bits[i] = if (chunk[i] >= from) & (chunk[i] < below) { 1 << i } else { 0 };
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            bits[i] |= bits[i + width];
+        }
+    }
+    bits[0]
 }
 
 /// The smallest integer that is p·total or more, and 1 at least.

@@ -27,7 +27,7 @@ fn weights_are_the_formula_rounded() {
     }
 }
 
-/// Of f32 rows the largest weighs 2^34 or up to twice that: 2^34 times 2 to the fraction of max/τ·log2(e).
+/// Of f32 rows the largest weighs 2^34 times 2 to the fraction of max/τ·log2(e).
 #[test]
 fn weights_of_single_precision_are_the_formula_rounded() {
     let mut worst = 0.0f64;
