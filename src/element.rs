@@ -78,6 +78,8 @@ pub trait Real:
     /// Coefficients of 2^r = 1 + r (c_0 + r (c_1 + …)).
     const EXP2: &'static [Self];
 
+    /// The numbers themselves, where they are f32.
+    fn as_single(values: &[Self]) -> Option<&[f32]>;
     /// All bits, or none.
     fn bits_if(condition: bool) -> Self::Bits;
     /// All bits for a NaN, none for a number.
@@ -132,7 +134,7 @@ const EXP2_F64: [f64; 11] = [
 macro_rules! real {
     ($real:ty, bits: $bits:ty, round: $round:expr, shift: $shift:expr, bias: $bias:expr, depth: $depth:expr,
      reach: $reach:expr, holds: $holds:expr, exp2: $exp2:expr, compensated: $compensated:expr,
-     transpose: $transpose:expr) => {
+     single: $single:expr, transpose: $transpose:expr) => {
         impl Real for $real {
             type Bits = $bits;
             const NO_BITS: $bits = 0;
@@ -149,6 +151,10 @@ macro_rules! real {
             const IN_DOUBLE: bool = $compensated;
             const EXP2: &'static [Self] = $exp2;
 
+            #[inline(always)]
+            fn as_single(values: &[Self]) -> Option<&[f32]> {
+                ($single)(values)
+            }
             #[inline(always)]
             fn bits_if(condition: bool) -> $bits {
                 if condition { !0 } else { 0 }
@@ -253,9 +259,9 @@ macro_rules! real {
 }
 
 real!(f32, bits: u32, round: 12582912.0, shift: 23, bias: 64, depth: 187.0, reach: 75,
-    holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false, transpose: S::transpose);
+    holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false, single: Some, transpose: S::transpose);
 real!(f64, bits: u64, round: 6755399441055744.0, shift: 52, bias: 512, depth: 1531.0, reach: 900,
-holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true, transpose: |_, rows: [&[f64; 8]; 8]| {
+holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true, single: |_| None, transpose: |_, rows: [&[f64; 8]; 8]| {
     from_fn(|column| rows.map(|row| row[column]))
 });
 

@@ -16,7 +16,7 @@ use crate::double::{Double, power_of_two};
 use crate::element::Real;
 
 /// A row's shift and a temperature's factor, in the form the kernel takes them.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Shift<R> {
     /// log2(e)/τ, in two parts.
     pub(crate) factor: R,

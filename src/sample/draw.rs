@@ -14,7 +14,6 @@ use crate::sample::log_prob;
 use crate::sample::params::Method;
 use crate::sample::weights::{BLOCK, Count, Cut, Expand, Scale};
 use crate::simd::dispatch;
-use crate::temperature::Temperature;
 
 /// A token and how likely it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -45,13 +44,12 @@ pub struct Distribution<'a, T: Element> {
     pub(super) sums: &'a [u64],
     pub(super) list: &'a [Candidate<T::Real>],
     pub(super) kept: Kept<T::Real>,
-    pub(super) row_scale: Scale,
-    pub(super) scale: Scale,
-    pub(super) tau: Temperature,
+    pub(super) row_scale: Scale<T::Real>,
+    pub(super) scale: Scale<T::Real>,
 }
 
 impl<T: Element> Distribution<'_, T> {
-    /// W, the sum of all weights: at least 2^34, the weight of the largest.
+    /// W, the sum of all weights: at least 2^34, since the largest weighs that, or in f32 up to twice as much.
     pub fn total(&self) -> u64 {
         match self.kept {
             Kept::Row(_) => *self.sums.last().expect("a row is not empty"),
@@ -151,7 +149,7 @@ impl<T: Element> Distribution<'_, T> {
         let b = self.sums.partition_point(|&sum| sum <= n);
         let mut weights = [0; BLOCK];
         let len = BLOCK.min(self.row.len() - b * BLOCK);
-        expand(self.row, self.scale, cut, b, &mut weights[..len]);
+        expand(self.row, &self.scale, cut, b, &mut weights[..len]);
         let mut before = if b > 0 { self.sums[b - 1] } else { 0 };
         for (i, &weight) in weights[..len].iter().enumerate() {
             if n - before < weight {
@@ -187,7 +185,7 @@ impl<T: Element> Distribution<'_, T> {
         for (b, &sum) in self.sums.iter().enumerate() {
             if sum > before {
                 let len = BLOCK.min(self.row.len() - b * BLOCK);
-                expand(self.row, self.scale, cut, b, &mut weights[..len]);
+                expand(self.row, &self.scale, cut, b, &mut weights[..len]);
                 of(b * BLOCK, &weights[..len]);
             }
             before = sum;
@@ -199,12 +197,7 @@ impl<T: Element> Distribution<'_, T> {
         Draw {
             token,
             raw_log_prob: log_prob::raw(self.logits, token as usize),
-            tempered_log_prob: log_prob::tempered(
-                self.row,
-                token as usize,
-                self.row_scale,
-                self.tau,
-            ),
+            tempered_log_prob: log_prob::tempered(self.row, token as usize, self.row_scale),
             log_prob: self.log_prob(token),
             kept: self.kept(),
         }
@@ -212,7 +205,13 @@ impl<T: Element> Distribution<'_, T> {
 }
 
 /// The weights of block `b` of a row.
-pub(super) fn expand<R: Real>(row: &[R], scale: Scale, cut: Cut<R>, b: usize, weights: &mut [u64]) {
+pub(super) fn expand<R: Real>(
+    row: &[R],
+    scale: &Scale<R>,
+    cut: Cut<R>,
+    b: usize,
+    weights: &mut [u64],
+) {
     let from = b * BLOCK;
     cut.parts(from, &row[from..from + weights.len()], |at, block, at_least| {
         let weights = &mut weights[at - from..at - from + block.len()];

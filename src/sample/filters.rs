@@ -7,16 +7,16 @@
 //! ```
 //!
 //! No filter sorts a row. Top-k takes the k-th largest of the blocks' maxima as a bound that at least k logits reach, and
-//! looks only into blocks that reach it; min-p and top-nσ are comparisons; top-p adds up weights by the size of the logit
-//! and looks closely at one part only (`nucleus.rs`).
+//! looks only into blocks that reach it; min-p and top-nσ are comparisons; top-p guesses from a sample where it
+//! will end (`nucleus.rs`), sums what is above, and looks one by one only at what lies between the guess and the end.
 
 use std::cmp::Ordering;
 
 use crate::element::Real;
-use crate::sample::nucleus::{self, Crossing, Nucleus};
+use crate::sample::nucleus::{self, Guide};
 use crate::sample::params::{Order, SamplingParams};
-use crate::sample::weights::{BLOCK, Cut, Find, Peaks, Scale, Weigh, smallest};
-use crate::simd::dispatch;
+use crate::sample::weights::{BLOCK, Cut, Peaks, Scale, Split, Weigh, smallest};
+use crate::simd::{Kernel, Simd, dispatch};
 use crate::softmax::row::LANES;
 use crate::temperature::Temperature;
 
@@ -45,7 +45,9 @@ pub(super) struct Work<R> {
     pub(super) sums: Vec<u64>,
     pub(super) list: Vec<Candidate<R>>,
     bounds: Vec<R>,
-    nucleus: Nucleus,
+    guide: Guide,
+    /// What the sums are of, where they are already there: a cut, and the factor of the weights.
+    summed: Option<(Cut<R>, f64)>,
 }
 
 /// What the filters left.
@@ -64,7 +66,8 @@ impl<R: Real> Work<R> {
             sums: Vec::new(),
             list: Vec::new(),
             bounds: Vec::new(),
-            nucleus: Nucleus::default(),
+            guide: Guide::default(),
+            summed: None,
         }
     }
 
@@ -86,40 +89,40 @@ impl<R: Real> Work<R> {
         &mut self,
         row: &[R],
         params: &SamplingParams,
-        scale: Scale,
+        scale: Scale<R>,
         staged: i32,
-    ) -> (Kept<R>, Scale) {
+    ) -> (Kept<R>, Scale<R>) {
         let tau = params.temperature;
-        let (filter_scale, filter_tau) = match params.order {
-            Order::TemperatureLast => {
-                (Scale::new(scale.max, Temperature::ONE, staged), Temperature::ONE)
-            }
-            _ => (scale, tau),
+        let filter_scale = match params.order {
+            Order::TemperatureLast => Scale::new(R::of_f64(scale.max), Temperature::ONE, staged),
+            _ => scale,
         };
+        self.summed = None;
         let mut kept = Kept::Row(Cut::NONE);
         if params.order != Order::TemperatureLast && tau.is_zero() {
-            kept = Kept::Row(Cut::at_least(scale.smallest(tau)));
+            kept = Kept::Row(Cut::at_least(scale.least));
         }
         if params.order == Order::MinPFirst {
             self.min_p(&mut kept, params.min_p, filter_scale);
         }
         self.top_n_sigma(&mut kept, row, params.top_n_sigma, scale.max);
         self.top_k(&mut kept, row, params.top_k);
-        self.typical(&mut kept, row, params.typical_p, filter_scale, filter_tau);
-        self.top_p(&mut kept, row, params.top_p, filter_scale, filter_tau);
+        self.typical(&mut kept, row, params.typical_p, filter_scale);
+        self.top_p(&mut kept, row, params.top_p, filter_scale);
         if params.order != Order::MinPFirst {
             self.min_p(&mut kept, params.min_p, filter_scale);
         }
         match &mut kept {
             Kept::Row(cut) => {
-                *cut = cut.and(Cut::at_least(scale.smallest(tau)));
-                self.weigh(row, scale, *cut);
+                *cut = cut.and(Cut::at_least(scale.least));
+                if self.summed != Some((*cut, scale.factor)) {
+                    self.weigh(row, scale, *cut);
+                }
                 (kept, scale)
             }
             Kept::List => {
-                let scale = Scale { max: self.largest().to_f64(), ..scale };
-                let smallest = scale.smallest(tau);
-                self.list.retain(|c| c.x >= smallest);
+                let scale = scale.of_max(self.largest());
+                self.list.retain(|c| c.x >= scale.least);
                 self.list.sort_unstable_by_key(|c| c.id);
                 self.add_up(scale);
                 (kept, scale)
@@ -133,7 +136,7 @@ impl<R: Real> Work<R> {
     }
 
     /// Keeps what has at least this exponent, and the largest in any case; readies it for draws again.
-    pub(super) fn narrow(&mut self, row: &[R], kept: &mut Kept<R>, scale: Scale, least: f64) {
+    pub(super) fn narrow(&mut self, row: &[R], kept: &mut Kept<R>, scale: Scale<R>, least: f64) {
         match kept {
             Kept::Row(cut) => {
                 let (max, least) = (R::of_f64(scale.max), least.min(0.0));
@@ -153,15 +156,16 @@ impl<R: Real> Work<R> {
     }
 
     /// The list, in the order of its ids, with the sum of the weights up to each.
-    fn add_up(&mut self, scale: Scale) {
+    fn add_up(&mut self, scale: Scale<R>) {
+        self.weigh_list(scale);
         let mut sum = 0;
         for c in &mut self.list {
-            sum += scale.weight(c.x);
+            sum += c.weight;
             c.weight = sum;
         }
     }
 
-    fn weigh(&mut self, row: &[R], scale: Scale, cut: Cut<R>) {
+    fn weigh(&mut self, row: &[R], scale: Scale<R>, cut: Cut<R>) {
         self.sums.resize(self.maxima.len(), 0);
         dispatch(Weigh { row, maxima: &self.maxima, scale, cut, sums: &mut self.sums });
     }
@@ -171,20 +175,23 @@ impl<R: Real> Work<R> {
         self.list.clear();
         let below = below.unwrap_or(-R::NEG_INFINITY);
         let from = cut.value;
-        let mut counts = [0; BLOCK / LANES];
+        let mut masks = [0; BLOCK / LANES];
         for (b, (block, &max)) in row.chunks(BLOCK).zip(&self.maxima).enumerate() {
             if max < from {
                 continue;
             }
-            dispatch(Find { block, from, below, counts: &mut counts });
-            for (c, part) in block.chunks(LANES).enumerate() {
-                if counts[c] == 0 {
-                    continue;
-                }
-                for (i, &x) in (b * BLOCK + c * LANES..).zip(part) {
-                    if cut.keeps(x, i) && x < below {
-                        self.list.push(Candidate { x, id: i as u32, weight: 0 });
+            let masks = &mut masks[..block.len().div_ceil(LANES)];
+            dispatch(Find { block, from, below, masks });
+            for (c, &mask) in masks.iter().enumerate() {
+                let mut left = mask;
+                while left != 0 {
+                    let i = c * LANES + left.trailing_zeros() as usize;
+                    let (x, id) = (block[i], b * BLOCK + i);
+                    // The mask knows nothing of ids.
+                    if cut.keeps(x, id) {
+                        self.list.push(Candidate { x, id: id as u32, weight: 0 });
                     }
+                    left &= left - 1;
                 }
             }
         }
@@ -229,7 +236,7 @@ impl<R: Real> Work<R> {
         *cut = cut.and(Cut::at_least(least));
     }
 
-    fn min_p(&mut self, kept: &mut Kept<R>, min_p: f64, scale: Scale) {
+    fn min_p(&mut self, kept: &mut Kept<R>, min_p: f64, scale: Scale<R>) {
         if min_p == 0.0 || scale.factor == 0.0 {
             return;
         }
@@ -243,65 +250,92 @@ impl<R: Real> Work<R> {
             // Of what is left, the largest: typical may have taken the largest of all.
             Kept::List => {
                 let max = self.largest();
-                let scale = Scale { max: max.to_f64(), ..scale };
+                let scale = scale.of_max(max);
                 self.list.retain(|c| scale.exponent(c.x) >= least);
             }
         }
     }
 
-    fn top_p(&mut self, kept: &mut Kept<R>, row: &[R], top_p: f64, scale: Scale, tau: Temperature) {
+    fn top_p(&mut self, kept: &mut Kept<R>, row: &[R], top_p: f64, scale: Scale<R>) {
         if top_p == 1.0 {
             return;
         }
-        let Kept::Row(cut) = kept else {
-            let target = share(top_p, self.weigh_list(scale));
-            let count = lightest(&mut self.list, target, by_rank);
-            self.list.truncate(count);
-            return;
+        match kept {
+            Kept::Row(cut) => *cut = self.top_p_of_row(row, *cut, top_p, scale),
+            Kept::List => {
+                let target = share(top_p, self.weigh_list(scale));
+                let count = lightest(&mut self.list, target, by_rank);
+                self.list.truncate(count);
+            }
+        }
+    }
+
+    /// A pivot near to where the mass is reached, and the sums above it; then what lies between, one by one.
+    fn top_p_of_row(&mut self, row: &[R], cut: Cut<R>, top_p: f64, scale: Scale<R>) -> Cut<R> {
+        let cut = cut.and(Cut::at_least(scale.least));
+        self.guide.look(row, &self.maxima, scale, cut);
+        let place = self.guide.reaching(top_p);
+        let pivot = self.guide.end(place, cut);
+        self.sums.resize(self.maxima.len(), 0);
+        let (maxima, sums) = (&self.maxima, &mut self.sums);
+        let total = dispatch(Split { row, maxima, scale, cut, pivot, sums });
+        let target = share(top_p, total);
+        let above: u64 = self.sums.iter().sum();
+        let is_short = above < target;
+        let distance = above.abs_diff(target) as f64 / total as f64;
+        let mut slack = 1.0;
+        let missing = loop {
+            let (share, guide) = ((distance + 5e-4) * slack, &self.guide);
+            let (from, below) = if is_short {
+                (guide.end(guide.below(place + 1, share), cut), Some(pivot))
+            } else {
+                (pivot, guide.above(place, share).map(|bucket| guide.end(bucket, cut)))
+            };
+            self.list_of(row, cut.and(Cut::at_least(from)), below);
+            let listed = self.weigh_list(scale);
+            let known = if is_short { above } else { above - listed };
+            if known < target && target - known <= listed {
+                break target - known;
+            }
+            slack *= 4.0;
         };
-        let weighed = cut.and(Cut::at_least(scale.smallest(tau)));
-        let Crossing { from, below, missing } =
-            self.nucleus.crossing(row, &self.maxima, scale, weighed, |total| share(top_p, total));
-        self.list_of(row, weighed.and(Cut::at_least(from)), below);
-        self.weigh_list(scale);
         let count = lightest(&mut self.list, missing, by_rank);
-        let last = self.list[..count].iter().max_by(|a, b| by_rank(a, b)).expect("at least one");
-        *cut = weighed.and(Cut { value: last.x, last: last.id as usize });
+        let (kept, left) = self.list.split_at(count);
+        if is_short {
+            kept.iter().for_each(|c| self.sums[c.id as usize / BLOCK] += c.weight);
+        } else {
+            left.iter().for_each(|c| self.sums[c.id as usize / BLOCK] -= c.weight);
+        }
+        let mut sum = 0;
+        for of_block in &mut self.sums {
+            sum += *of_block;
+            *of_block = sum;
+        }
+        let last = kept.iter().max_by(|a, b| by_rank(a, b)).expect("at least one");
+        let cut = cut.and(Cut { value: last.x, last: last.id as usize });
+        self.summed = Some((cut, scale.factor));
+        cut
     }
 
     /// Weighs the list; the sum.
-    fn weigh_list(&mut self, scale: Scale) -> u64 {
-        let mut total = 0;
-        for c in &mut self.list {
-            c.weight = scale.weight(c.x);
-            total += c.weight;
-        }
-        total
+    fn weigh_list(&mut self, scale: Scale<R>) -> u64 {
+        dispatch(WeighList { list: &mut self.list, scale })
     }
 
-    fn typical(
-        &mut self,
-        kept: &mut Kept<R>,
-        row: &[R],
-        typical_p: f64,
-        scale: Scale,
-        tau: Temperature,
-    ) {
+    fn typical(&mut self, kept: &mut Kept<R>, row: &[R], typical_p: f64, scale: Scale<R>) {
         if typical_p == 1.0 {
             return;
         }
-        let smallest = scale.smallest(tau);
         match *kept {
-            Kept::Row(cut) => self.list_of(row, cut.and(Cut::at_least(smallest)), None),
-            Kept::List => self.list.retain(|c| c.x >= smallest),
+            Kept::Row(cut) => self.list_of(row, cut.and(Cut::at_least(scale.least)), None),
+            Kept::List => self.list.retain(|c| c.x >= scale.least),
         }
         *kept = Kept::List;
         // The order of a sum shows in its last bits, and in what is nearest to it.
         self.list.sort_unstable_by_key(|c| c.id);
-        let (mut total, mut moment) = (0, 0.0);
-        for c in &mut self.list {
-            c.weight = scale.weight(c.x);
-            total += c.weight;
+        let total = self.weigh_list(scale);
+        let mut moment = 0.0;
+        for c in &self.list {
             moment += c.weight as f64 * scale.exponent(c.x);
         }
         // The entropy is log2 Z − E[t], and the surprise log2 Z − t.
@@ -312,6 +346,68 @@ impl<R: Real> Work<R> {
         });
         self.list.truncate(count);
     }
+}
+
+/// The weights of a list; their sum.
+struct WeighList<'a, R> {
+    list: &'a mut [Candidate<R>],
+    scale: Scale<R>,
+}
+
+impl<R: Real> Kernel for WeighList<'_, R> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> u64 {
+        let mut total = 0;
+        for c in self.list {
+            c.weight = self.scale.weight(c.x);
+            total += c.weight;
+        }
+        total
+    }
+}
+
+/// Which logits of each sixteen of a block lie from a number up to another: a bit for each.
+struct Find<'a, R> {
+    block: &'a [R],
+    from: R,
+    below: R,
+    masks: &'a mut [u32],
+}
+
+impl<R: Real> Kernel for Find<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Find { block, from, below, masks } = self;
+        let (chunks, tail) = block.as_chunks::<LANES>();
+        for (mask, chunk) in masks.iter_mut().zip(chunks) {
+            *mask = found(chunk, from, below);
+        }
+        if !tail.is_empty() {
+            let mut last = [R::NEG_INFINITY; LANES];
+            last[..tail.len()].copy_from_slice(tail);
+            masks[chunks.len()] = found(&last, from, below);
+        }
+    }
+}
+
+#[inline(always)]
+fn found<R: Real>(chunk: &[R; LANES], from: R, below: R) -> u32 {
+    let mut bits = [0; LANES];
+    for i in 0..LANES {
+        bits[i] = if (chunk[i] >= from) & (chunk[i] < below) { 1 << i } else { 0 };
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            bits[i] |= bits[i + width];
+        }
+    }
+    bits[0]
 }
 
 /// The smallest integer that is p·total or more, and 1 at least.

@@ -36,20 +36,19 @@ pub(super) fn raw<T: Element>(row: &[T], token: usize) -> f64 {
         dispatch(Peaks { row: block, maxima: &mut of_block });
         max = if of_block[0] > max { of_block[0] } else { max };
     });
-    let max = max.to_f64();
+    let (peak, max) = (max, max.to_f64());
     if max == f64::INFINITY {
         let shared = row.iter().filter(|x| x.to_f64() == max).count();
         return share(row[token].to_f64() == max, shared as f64);
     }
-    of_scale(row, token, Scale::new(max, Temperature::ONE, 0))
+    of_scale(row, token, Scale::new(peak, Temperature::ONE, 0))
 }
 
 /// log softmax(x/τ) of one token of a row that is weighed by `scale`.
-pub(super) fn tempered<R: Real>(row: &[R], token: usize, scale: Scale, tau: Temperature) -> f64 {
-    let smallest: R = scale.smallest(tau);
+pub(super) fn tempered<R: Real>(row: &[R], token: usize, scale: Scale<R>) -> f64 {
     if scale.factor == 0.0 {
-        let shared = row.iter().filter(|&&x| x >= smallest).count();
-        return share(row[token] >= smallest, shared as f64);
+        let shared = row.iter().filter(|&&x| x >= scale.least).count();
+        return share(row[token] >= scale.least, shared as f64);
     }
     of_scale(row, token, scale)
 }
@@ -58,7 +57,7 @@ fn share(has_part: bool, count: f64) -> f64 {
     if has_part { 0.0 - ln_sum_in_f64(count, 0.0) } else { f64::NEG_INFINITY }
 }
 
-fn of_scale<T: Element>(row: &[T], token: usize, scale: Scale) -> f64 {
+fn of_scale<T: Element>(row: &[T], token: usize, scale: Scale<T::Real>) -> f64 {
     let mut lanes = [0.0; LANES];
     let mut maxima = 0.0;
     each_block(row, |block| {
@@ -73,7 +72,7 @@ fn of_scale<T: Element>(row: &[T], token: usize, scale: Scale) -> f64 {
 /// Adds up a block without its maxima, and counts those.
 struct Rest<'a, R> {
     block: &'a [R],
-    scale: Scale,
+    scale: Scale<R>,
     lanes: &'a mut [f64; LANES],
 }
 
@@ -103,7 +102,7 @@ fn rest_of_chunk<R: Real>(
     chunk: &[R; LANES],
     sums: [f64; LANES],
     maxima: [f64; LANES],
-    scale: Scale,
+    scale: Scale<R>,
 ) -> ([f64; LANES], [f64; LANES]) {
     let (mut next, mut counted) = (sums, maxima);
     for i in 0..LANES {

@@ -63,16 +63,16 @@ impl<T: Element> Sampler<T> {
     ) -> Result<Draw, Error> {
         let Sampler { params, space, .. } = self;
         let mut prepared = prepare(params, space, logits, context)?;
-        let total = view(params, space, logits, prepared).total() as f64;
-        // In bits, of a weight that is not there yet: log2(W / 2^34).
-        let log_total = libm::log2(total) - 34.0;
+        let total = view(space, logits, prepared).total() as f64;
+        // In bits, beside the largest.
+        let log_total = libm::log2(total) - prepared.scale.largest();
         let least = log_total - mirostat.mu;
         let row = match prepared.is_direct {
             true => T::as_real(logits).unwrap_or(&space.staged),
             false => &space.staged,
         };
         space.work.narrow(row, &mut prepared.kept, prepared.scale, least);
-        let distribution = view(params, space, logits, prepared);
+        let distribution = view(space, logits, prepared);
         let Context { stream, position, .. } = *context;
         let token = distribution.draw(Method::Inverse, params.seed, stream, position);
         let weight = distribution.weight(token) as f64;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! adjust.rs    bias, penalties, mask: a copy of the row where there are any
-//! weights.rs   logits to integers, the distribution
-//! filters.rs   what is kept: a cut in the order of the logits, or a list; nucleus.rs: top-p without a sort
+//! weights.rs   logits to integers, the distribution; single.rs: those of f32
+//! filters.rs   what is kept: a cut in the order of the logits, or a list; nucleus.rs: where top-p looks
 //! draw.rs      an integer below the sum to a token; log-probabilities of it in log_prob.rs
 //! ```
 //!
@@ -20,6 +20,7 @@ mod mirostat;
 mod nucleus;
 mod params;
 mod relaxed;
+mod single;
 mod speculative;
 mod weights;
 mod without;
@@ -31,7 +32,6 @@ pub use params::{Method, Order, SamplingParams};
 pub use relaxed::{Relaxed, gumbel_softmax};
 pub use speculative::{Verdict, Verifier};
 
-use crate::element::private::Element as _;
 use crate::element::{Element, Real};
 use crate::error::Error;
 use filters::{Kept, Work};
@@ -70,7 +70,7 @@ pub struct Context<'a> {
 /// # Errors
 /// What every method refuses: [`Error::NoClasses`] for an empty row, [`Error::LogitNan`], [`Error::AllMasked`],
 /// [`Error::Shape`] for a mask of another length, [`Error::Token`] for a token in the history or the bias that is no class,
-/// [`Error::Parameter`] for a position of 2^56 or more, or a row of 2^30 classes or more.
+/// [`Error::Parameter`] for a position of 2^56 or more, or a row of 2^29 classes or more.
 ///
 /// # Example
 /// ```
@@ -193,8 +193,8 @@ struct Prepared<R> {
     /// Whether the row is read where it lies.
     is_direct: bool,
     /// Of the row, and of the weights.
-    row_scale: Scale,
-    scale: Scale,
+    row_scale: Scale<R>,
+    scale: Scale<R>,
     kept: Kept<R>,
 }
 
@@ -205,11 +205,10 @@ fn distribution<'a, T: Element>(
     context: &Context<'_>,
 ) -> Result<Distribution<'a, T>, Error> {
     let prepared = prepare(params, space, logits, context)?;
-    Ok(view(params, space, logits, prepared))
+    Ok(view(space, logits, prepared))
 }
 
 fn view<'a, T: Element>(
-    params: &SamplingParams,
     space: &'a Space<T::Real>,
     logits: &'a [T],
     prepared: Prepared<T::Real>,
@@ -217,8 +216,7 @@ fn view<'a, T: Element>(
     let Prepared { is_direct, row_scale, scale, kept } = prepared;
     let row = if is_direct { T::as_real(logits).unwrap_or(&space.staged) } else { &space.staged };
     let Work { maxima, sums, list, .. } = &space.work;
-    let tau = params.temperature;
-    Distribution { logits, row, maxima, sums, list, kept, row_scale, scale, tau }
+    Distribution { logits, row, maxima, sums, list, kept, row_scale, scale }
 }
 
 fn prepare<T: Element>(
@@ -230,8 +228,8 @@ fn prepare<T: Element>(
     if logits.is_empty() {
         return Err(Error::NoClasses);
     }
-    if logits.len() >= 1 << 30 {
-        let (what, allowed) = ("number of classes", "below 2^30");
+    if logits.len() >= 1 << 29 {
+        let (what, allowed) = ("number of classes", "below 2^29");
         return Err(Error::Parameter { what, got: logits.len() as f64, allowed });
     }
     position_in_range(context.position)?;
@@ -268,7 +266,7 @@ fn prepare<T: Element>(
     }
     let is_direct = direct.is_some();
     let row = direct.unwrap_or(staged);
-    let row_scale = Scale::new(max.to_f64(), tau, exponent);
+    let row_scale = Scale::new(max, tau, exponent);
     let (kept, scale) = work.settle(row, params, row_scale, exponent);
     Ok(Prepared { is_direct, row_scale, scale, kept })
 }

@@ -1,167 +1,243 @@
-//! Sums over a row that a filter needs: the weights by the size of the logit, for top-p, and moments, for top-nσ.
+//! Sums over a row that a filter needs: where about a mass is reached, for top-p, and moments, for top-nσ.
 //!
 //! ```text
-//! bucket of a logit = rint(−t·1023/35)        falls as the logit rises: 1024 of them over all that has weight
-//! mass of a bucket  = Σ w                     integers, so exact
-//! the crossing one:   where the mass from the top first reaches p·W; only its tokens are looked at one by one
+//! a sample of the row     the largest of each block, for themselves, and 16 of the others, for sixteen each
+//! bucket of a logit       (m − x)·const, 2048 of them over the sample
+//! mass of a bucket        about Σ exp((x − m)/τ)
 //! ```
+//!
+//! The sample guides and decides nothing: what it says is where to look, and what is found there is summed exactly. Should
+//! it be wrong, the look widens.
 
 use crate::element::Real;
-use crate::sample::weights::{BLOCK, Cut, ROUND, Scale, smallest};
+use crate::exp::{power_for_sums, rounded_for_sums};
+use crate::sample::weights::{BLOCK, Cut, Scale};
 use crate::simd::{Kernel, Simd, dispatch};
 use crate::softmax::row::{LANES, sum_of_lanes};
 
-const BUCKETS: usize = 1024;
-/// Buckets for each power of two.
-const FINENESS: f64 = (BUCKETS - 1) as f64 / 35.0;
+const BUCKETS: usize = 2048;
+/// As in `weights.rs`, for f32.
+const ROUND: f32 = 12_582_912.0;
 
-/// Room for the masses of the buckets.
+/// What a sample says about the mass of a row.
 #[derive(Debug, Default)]
-pub(super) struct Nucleus {
-    /// Followed by one for each lane, for logits that are not kept: neighbours that add to one place wait for each other.
+pub(super) struct Guide {
+    /// The distances of the sample to the largest logit, ∞ for what is not kept, and their weights and buckets.
+    distances: Vec<f32>,
+    weights: Vec<f32>,
+    buckets: Vec<u32>,
     masses: Vec<f64>,
+    total: f64,
+    max: f64,
+    /// Buckets for each unit of the logits; 0 where there is one bucket.
+    fineness: f64,
 }
 
-/// What lies around the place where a mass is reached.
-pub(super) struct Crossing<R> {
-    /// The logits of the crossing bucket: from here up, and below there if it is not the first bucket.
-    pub(super) from: R,
-    pub(super) below: Option<R>,
-    /// What is still missing when the buckets above are taken.
-    pub(super) missing: u64,
-}
-
-/// The bucket of an exponent from −35 to 0, as a number whose low bits it is.
-#[inline(always)]
-fn bucket(exponent: f64) -> u64 {
-    (exponent * -FINENESS + ROUND).to_bits() & 0xffff
-}
-
-impl Nucleus {
-    /// Where the mass of what a cut keeps, from the largest down, reaches what `share` makes of the whole.
-    pub(super) fn crossing<R: Real>(
-        &mut self,
-        row: &[R],
-        maxima: &[R],
-        scale: Scale,
-        cut: Cut<R>,
-        share: impl Fn(u64) -> u64,
-    ) -> Crossing<R> {
-        let masses = &mut self.masses;
+impl Guide {
+    /// Looks at what a cut keeps.
+    pub(super) fn look<R: Real>(&mut self, row: &[R], maxima: &[R], scale: Scale<R>, cut: Cut<R>) {
+        let others = maxima.len() * LANES;
+        let Guide { distances, weights, buckets, masses, .. } = self;
+        distances.resize(others + maxima.len(), 0.0);
+        weights.resize(distances.len(), 0.0);
+        buckets.resize(distances.len(), 0);
+        let furthest = dispatch(Measure { row, maxima, max: R::of_f64(scale.max), cut, distances });
+        self.max = scale.max;
+        self.fineness =
+            if furthest > 0.0 { (BUCKETS - 1) as f64 / f64::from(furthest) } else { 0.0 };
+        let (factor, fineness) = (scale.factor as f32, self.fineness as f32);
+        dispatch(Place { distances, factor, fineness, weights, buckets });
         masses.clear();
-        masses.resize(BUCKETS + LANES, 0.0);
-        let (mut weights, mut buckets) = ([0.0; BLOCK], [0u64; BLOCK]);
-        for (b, (block, &max)) in row.chunks(BLOCK).zip(maxima).enumerate() {
-            if max < cut.value {
-                continue;
-            }
-            cut.parts(b * BLOCK, block, |_, part, at_least| {
-                let (weights, buckets) = (&mut weights[..part.len()], &mut buckets[..part.len()]);
-                dispatch(Place { part, scale, at_least, weights, buckets });
-                for (&weight, &bucket) in weights.iter().zip(&*buckets) {
-                    masses[bucket as usize] += weight;
-                }
-            });
+        masses.resize(BUCKETS, 0.0);
+        let alike = (BLOCK / LANES) as f64;
+        for (&weight, &bucket) in weights[..others].iter().zip(&*buckets) {
+            masses[bucket as usize] += f64::from(weight) * alike;
         }
-        let total: u64 = masses[..BUCKETS].iter().map(|&mass| mass as u64).sum();
-        let mut missing = share(total);
-        let mut crossing = 0;
-        // The last bucket that has a mass reaches the total.
-        while masses[crossing] < missing as f64 {
-            missing -= masses[crossing] as u64;
-            crossing += 1;
+        for (&weight, &bucket) in weights[others..].iter().zip(&buckets[others..]) {
+            masses[bucket as usize] += f64::from(weight);
         }
-        let edge = |last: usize| {
-            if scale.factor == 0.0 {
-                return cut.value;
-            }
-            smallest(R::of_f64(scale.max), |x| {
-                let exponent = scale.exponent(x);
-                exponent > -36.0 && bucket(exponent) as usize <= last
-            })
-        };
-        Crossing {
-            from: edge(crossing),
-            below: (crossing > 0).then(|| edge(crossing - 1)),
-            missing,
+        self.total = masses.iter().sum();
+    }
+
+    /// The bucket with which a share of the mass is reached, from the top.
+    pub(super) fn reaching(&self, share: f64) -> usize {
+        self.below(0, share)
+    }
+
+    /// The bucket with which a share of the mass is reached, from a bucket down.
+    pub(super) fn below(&self, bucket: usize, share: f64) -> usize {
+        let mut missing = share * self.total;
+        let reached = self.masses[bucket..].iter().position(|mass| {
+            missing -= mass;
+            missing <= 0.0
+        });
+        reached.map_or(BUCKETS - 1, |steps| bucket + steps)
+    }
+
+    /// The same from a bucket up; none where the top comes first.
+    pub(super) fn above(&self, bucket: usize, share: f64) -> Option<usize> {
+        let mut missing = share * self.total;
+        self.masses[..=bucket].iter().rposition(|mass| {
+            missing -= mass;
+            missing <= 0.0
+        })
+    }
+
+    /// The logit where a bucket ends, below; that of the cut for the last bucket.
+    pub(super) fn end<R: Real>(&self, bucket: usize, cut: Cut<R>) -> R {
+        if bucket + 1 >= BUCKETS || self.fineness == 0.0 {
+            return cut.value;
         }
+        let end = R::of_f64(self.max - (bucket as f64 + 0.5) / self.fineness);
+        if end > cut.value { end } else { cut.value }
     }
 }
 
-/// Weights and buckets of a part of a block.
-struct Place<'a, R> {
-    part: &'a [R],
-    scale: Scale,
-    at_least: R,
-    weights: &'a mut [f64],
-    buckets: &'a mut [u64],
+/// Takes the sample; the largest distance in it. What else it takes of a block are sixteen neighbours, elsewhere in the next
+/// block.
+struct Measure<'a, R> {
+    row: &'a [R],
+    maxima: &'a [R],
+    max: R,
+    cut: Cut<R>,
+    distances: &'a mut [f32],
 }
 
-impl<R: Real> Kernel for Place<'_, R> {
+impl<R: Real> Kernel for Measure<'_, R> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> f32 {
+        let Measure { row, maxima, max, cut, distances } = self;
+        let (others, largest) = distances.split_at_mut(maxima.len() * LANES);
+        let (others, _) = others.as_chunks_mut::<LANES>();
+        let mut furthest = [0.0; LANES];
+        for ((out, block), (b, &below)) in
+            others.iter_mut().zip(row.chunks(BLOCK)).zip(maxima.iter().enumerate())
+        {
+            let (chunks, _) = block.as_chunks::<LANES>();
+            match chunks.get(b * 7 % (BLOCK / LANES)) {
+                Some(chunk) => (*out, furthest) = measured(chunk, max, cut.value, below, furthest),
+                None => *out = [f32::INFINITY; LANES],
+            }
+        }
+        for (out, &x) in largest.iter_mut().zip(maxima) {
+            *out = if x >= cut.value { (max - x).to_f64() as f32 } else { f32::INFINITY };
+        }
+        let of_largest = largest.iter().filter(|&&d| d < f32::INFINITY);
+        furthest.iter().chain(of_largest).fold(0.0, |m, &d| if d > m { d } else { m })
+    }
+}
+
+#[inline(always)]
+fn measured<R: Real>(
+    chunk: &[R; LANES],
+    max: R,
+    least: R,
+    below: R,
+    furthest: [f32; LANES],
+) -> ([f32; LANES], [f32; LANES]) {
+    let (mut distances, mut further) = ([f32::INFINITY; LANES], furthest);
+    for i in 0..LANES {
+        let distance = (max - chunk[i]).to_f64() as f32;
+        let is_kept = (chunk[i] >= least) & (chunk[i] < below) & (distance < f32::INFINITY);
+        distances[i] = if is_kept { distance } else { f32::INFINITY };
+        further[i] = if is_kept & (distance > furthest[i]) { distance } else { furthest[i] };
+    }
+    (distances, further)
+}
+
+/// About the weights of the sample, and their buckets.
+struct Place<'a> {
+    distances: &'a [f32],
+    factor: f32,
+    fineness: f32,
+    weights: &'a mut [f32],
+    buckets: &'a mut [u32],
+}
+
+impl Kernel for Place<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Place { part, scale, at_least, weights, buckets } = self;
-        for ((&x, weight), (i, out)) in part.iter().zip(weights).zip(buckets.iter_mut().enumerate())
-        {
-            *weight = scale.weight_if(x, at_least);
-            let unkept = (BUCKETS + i % LANES) as u64;
-            *out = if x >= at_least { bucket(scale.exponent(x)) } else { unkept };
+        let Place { distances, factor, fineness, weights, buckets } = self;
+        for ((&distance, weight), bucket) in distances.iter().zip(weights).zip(buckets) {
+            let is_kept = distance < f32::INFINITY;
+            let distance = if is_kept { distance } else { 0.0 };
+            let z = distance * -factor;
+            let (rounded, r) = rounded_for_sums(if z > -60.0 { z } else { -60.0 });
+            *weight = if is_kept { power_for_sums(rounded, r) } else { 0.0 };
+            *bucket = (distance * fineness + ROUND).to_bits() & (BUCKETS - 1) as u32;
         }
     }
 }
 
 /// The standard deviation of the finite logits, around their mean, in logits.
 pub(super) fn deviation<R: Real>(row: &[R], max: f64) -> f64 {
-    let [count, sum, squares] = dispatch(Moments { row, max });
+    let mut sums = [[0.0; LANES]; 3];
+    dispatch(Moments { row, max: R::of_f64(max), sums: &mut sums });
+    let [count, sum, squares] = sums.map(sum_of_lanes);
     let mean = sum / count;
     // Rounding can make a variance of nothing negative.
     (squares / count - mean * mean).max(0.0).sqrt()
 }
 
-/// How many logits are finite, and the sums of their distances to the largest and of the squares.
+/// How many logits are finite, and the sums of their distances to the largest and of the squares: in the type of the row
+/// within a block, where each lane has a few of them only, and in f64 from there.
 struct Moments<'a, R> {
     row: &'a [R],
-    max: f64,
+    max: R,
+    sums: &'a mut [[f64; LANES]; 3],
 }
 
 impl<R: Real> Kernel for Moments<'_, R> {
-    type Output = [f64; 3];
+    type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> [f64; 3] {
-        let (mut count, mut sum, mut squares) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
-        let (chunks, tail) = self.row.as_chunks::<LANES>();
-        for chunk in chunks {
-            (count, sum, squares) = moments_of_chunk(chunk, count, sum, squares, self.max);
+    fn run<S: Simd>(self, simd: S) {
+        let Moments { row, max, sums } = self;
+        for block in row.chunks(BLOCK) {
+            let mut of_block = [[R::ZERO; LANES]; 3];
+            let (chunks, tail) = block.as_chunks::<LANES>();
+            simd.call(MomentsOfBlock { chunks, max, sums: &mut of_block });
+            if !tail.is_empty() {
+                let mut last = [R::NEG_INFINITY; LANES];
+                last[..tail.len()].copy_from_slice(tail);
+                simd.call(MomentsOfBlock { chunks: &[last], max, sums: &mut of_block });
+            }
+            for (sums, of_block) in sums.iter_mut().zip(&of_block) {
+                for (sum, part) in sums.iter_mut().zip(of_block) {
+                    *sum += part.to_f64();
+                }
+            }
         }
-        if !tail.is_empty() {
-            let mut last = [R::NEG_INFINITY; LANES];
-            last[..tail.len()].copy_from_slice(tail);
-            (count, sum, squares) = moments_of_chunk(&last, count, sum, squares, self.max);
-        }
-        [sum_of_lanes(count), sum_of_lanes(sum), sum_of_lanes(squares)]
     }
 }
 
-type Sums = [f64; LANES];
+struct MomentsOfBlock<'a, R> {
+    chunks: &'a [[R; LANES]],
+    max: R,
+    sums: &'a mut [[R; LANES]; 3],
+}
 
-#[inline(always)]
-fn moments_of_chunk<R: Real>(
-    chunk: &[R; LANES],
-    count: Sums,
-    sum: Sums,
-    squares: Sums,
-    max: f64,
-) -> (Sums, Sums, Sums) {
-    let (mut next_count, mut next_sum, mut next_squares) = (count, sum, squares);
-    for i in 0..LANES {
-        let is_finite = chunk[i] >= R::LOWEST;
-        let distance = if is_finite { max - chunk[i].to_f64() } else { 0.0 };
-        next_count[i] = count[i] + if is_finite { 1.0 } else { 0.0 };
-        next_sum[i] = sum[i] + distance;
-        next_squares[i] = distance.mul_add(distance, squares[i]);
+impl<R: Real> Kernel for MomentsOfBlock<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let [mut count, mut sum, mut squares] = *self.sums;
+        for chunk in self.chunks {
+            let (mut next_count, mut next_sum, mut next_squares) = (count, sum, squares);
+            for i in 0..LANES {
+                let is_finite = chunk[i] >= R::LOWEST;
+                let distance = if is_finite { self.max - chunk[i] } else { R::ZERO };
+                next_count[i] = count[i] + if is_finite { R::ONE } else { R::ZERO };
+                next_sum[i] = sum[i] + distance;
+                next_squares[i] = distance.mul_add(distance, squares[i]);
+            }
+            (count, sum, squares) = (next_count, next_sum, next_squares);
+        }
+        *self.sums = [count, sum, squares];
     }
-    (next_count, next_sum, next_squares)
 }

@@ -1,27 +1,29 @@
 //! Weights that are integers: what a token's share of the distribution is, exactly.
 //!
 //! ```text
-//! t_i = (x_i − m)·c,  c = log2(e)/τ in f64
+//! t_i = (x_i − m)·c,  c = log2(e)/τ
 //! w_i = rint(2^t_i · 2^34)                    0 where t_i < −34.999
-//! W   = Σ w_i                                 a block in f64, blocks in u64: exact in any order
+//! W   = Σ w_i                                 exact in any order
 //! P(i) = w_i / W                              as a fraction of integers
 //! ```
 //!
-//! The largest logit weighs 2^34. 2^t is a polynomial in f64 good to 2^-39, so that w_i is within 0.52 of
-//! exp((x_i − m)/τ)·2^34. Rows are gone through in blocks of 256: the first sweep leaves the largest logit of each, and a
-//! block whose largest weighs nothing is not looked at again. In f64 alone sums are exact up to 2^19 classes of the full
-//! weight; the blocks' u64 carry them on to 2^30 classes.
+//! The largest logit weighs 2^34. Logits in f32 are weighed in f32 (`single.rs`), unless their temperature is extreme, and
+//! the largest up to twice as much; others here, in f64: 2^t is a polynomial good to 2^-39, so that w_i is within 0.52 of
+//! exp((x_i − m)/τ)·2^34. Rows are gone through in blocks of 512: the first sweep leaves the largest logit of each, and a
+//! block whose largest weighs nothing is not looked at again. A block's sum is exact in f64, and in the two u32 of
+//! `single.rs`; the blocks' u64 carry on to 2^29 classes.
 
 use crate::double::{Double, ldexp};
 use crate::element::Real;
+use crate::sample::single::{self, Parked, Single};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::row::{LANES, sum_of_lanes};
 use crate::temperature::Temperature;
 
-/// Logits looked at together: 1 KiB of f32.
-pub(super) const BLOCK: usize = 256;
+/// Logits looked at together: 2 KiB of f32.
+pub(super) const BLOCK: usize = 512;
 /// The weight of the largest logit is 2^34.
-const RESOLUTION: u64 = 34;
+pub(super) const RESOLUTION: u64 = 34;
 /// What weighs less than this power of two of the largest weighs nothing. Half a unit is 2^-35; the little more keeps the
 /// polynomial's own error out of the decision.
 const NOTHING: f64 = -34.999;
@@ -64,53 +66,78 @@ pub(super) fn exp2(t: f64) -> f64 {
 
 /// How a logit becomes a weight.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scale {
+pub(super) struct Scale<R> {
     pub(super) max: f64,
     /// log2(e)/τ; 0 for the two limits, where all that are kept weigh the same.
     pub(super) factor: f64,
+    /// The smallest number that weighs anything: at τ = 0 the largest logit, at τ = ∞ the smallest finite one.
+    pub(super) least: R,
+    /// The same in f32, where that is enough.
+    single: Option<Single>,
 }
 
-impl Scale {
-    /// The factor of a temperature on logits that were multiplied by 2^`staged` already.
-    pub(super) fn new(max: f64, tau: Temperature, staged: i32) -> Scale {
-        if tau.is_zero() || tau.is_infinite() {
-            return Scale { max, factor: 0.0 };
+impl<R: Real> Scale<R> {
+    /// The scale of a temperature for logits that were multiplied by 2^`staged` already.
+    pub(super) fn new(max: R, tau: Temperature, staged: i32) -> Self {
+        let factor = if tau.is_zero() || tau.is_infinite() {
+            0.0
+        } else {
+            let (inverse, exponent) = tau.inverse();
+            // Above 2^1000 two different f32 are always further apart than any weight reaches.
+            let exponent = (exponent - staged).min(1000);
+            ldexp(Double::LOG2_E.times(inverse).hi, exponent)
+        };
+        let least = if tau.is_zero() { max } else { R::LOWEST };
+        Scale { max: max.to_f64(), factor, least, single: None }.of_max(max)
+    }
+
+    /// The same temperature, where another logit is the largest.
+    pub(super) fn of_max(self, max: R) -> Self {
+        let mut scale = Scale { max: max.to_f64(), ..self };
+        if self.factor > 0.0 {
+            scale.least = smallest(max, |x| scale.exponent(x) >= NOTHING);
+            if !R::IN_DOUBLE {
+                scale.single = Single::new(scale.max, scale.factor);
+            }
+        } else if self.least > R::LOWEST {
+            scale.least = max; // τ = 0
         }
-        let (inverse, exponent) = tau.inverse();
-        // Above 2^1000 two different f32 are always further apart than any weight reaches.
-        let exponent = (exponent - staged).min(1000);
-        Scale { max, factor: ldexp(Double::LOG2_E.times(inverse).hi, exponent) }
+        scale
     }
 
     /// The exponent of a logit's weight, 0 for the largest.
     #[inline(always)]
-    pub(super) fn exponent<R: Real>(&self, x: R) -> f64 {
+    pub(super) fn exponent(&self, x: R) -> f64 {
         (x.to_f64() - self.max) * self.factor
     }
 
-    /// The weight of a logit, an integer; 0 below `at_least`.
+    /// The weight of a logit, an integer; 0 below `at_least`. In f64.
     #[inline(always)]
-    pub(super) fn weight_if<R: Real>(&self, x: R, at_least: R) -> f64 {
+    fn weight_if(&self, x: R, at_least: R) -> f64 {
         // −40 weighs nothing.
         let t = if x >= at_least { self.exponent(x) } else { -40.0 };
         (exp2_plus::<RESOLUTION>(t) + INTEGER) - INTEGER
     }
 
-    /// The weight of one logit that is kept.
-    pub(super) fn weight<R: Real>(&self, x: R) -> u64 {
-        self.weight_if(x, R::LOWEST) as u64
+    /// The exponent of the largest weight: 34, or with f32 up to 35.
+    pub(super) fn largest(&self) -> f64 {
+        self.single.map_or(RESOLUTION as f64, |single| single.largest)
     }
 
-    /// The smallest number that weighs anything: at τ = 0 the largest logit, at τ = ∞ the smallest finite one.
-    pub(super) fn smallest<R: Real>(&self, tau: Temperature) -> R {
-        let max = R::of_f64(self.max);
-        if tau.is_zero() {
-            max
-        } else if tau.is_infinite() {
-            R::LOWEST
-        } else {
-            smallest(max, |x| self.exponent(x) >= NOTHING)
+    /// The weight of one logit that is kept.
+    #[inline(always)]
+    pub(super) fn weight(&self, x: R) -> u64 {
+        match self.single {
+            Some(single) => single.integer(x.to_f64() as f32, self.least.to_f64() as f32),
+            None => self.weight_if(x, self.least) as u64,
         }
+    }
+
+    /// A part of a row and what of it is kept, for the kernels of f32, if they are enough.
+    #[inline(always)]
+    fn in_single<'a>(&self, part: &'a [R], at_least: R) -> Option<(Single, &'a [f32], f32)> {
+        let at_least = if at_least > self.least { at_least } else { self.least };
+        Some((self.single?, R::as_single(part)?, at_least.to_f64() as f32))
     }
 }
 
@@ -147,7 +174,7 @@ impl<R: Real> Cut<R> {
 
     #[inline(always)]
     pub(super) fn keeps(&self, x: R, id: usize) -> bool {
-        x > self.value || (x == self.value && id <= self.last)
+        (x > self.value) | ((x == self.value) & (id <= self.last))
     }
 
     /// What both keep.
@@ -255,7 +282,7 @@ fn raised<R: Real>(
 pub(super) struct Weigh<'a, R> {
     pub(super) row: &'a [R],
     pub(super) maxima: &'a [R],
-    pub(super) scale: Scale,
+    pub(super) scale: Scale<R>,
     pub(super) cut: Cut<R>,
     pub(super) sums: &'a mut [u64],
 }
@@ -266,11 +293,11 @@ impl<R: Real> Kernel for Weigh<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Weigh { row, maxima, scale, cut, sums } = self;
-        let mut total = 0u64;
+        let (mut total, mut parked) = (0, [0.0; BLOCK]);
         for (b, (block, (max, sum))) in row.chunks(BLOCK).zip(maxima.iter().zip(sums)).enumerate() {
             if *max >= cut.value {
                 cut.parts(b * BLOCK, block, |_, part, at_least| {
-                    total += simd.call(Part { part, scale, at_least }) as u64;
+                    total += sum_of_part(simd, part, &scale, at_least, &mut parked);
                 });
             }
             *sum = total;
@@ -278,10 +305,83 @@ impl<R: Real> Kernel for Weigh<'_, R> {
     }
 }
 
-/// The sum of the weights of a part of a block: in f64, exactly.
+/// The sum of the weights of a part of a block.
+#[inline(always)]
+fn sum_of_part<S: Simd, R: Real>(
+    simd: S,
+    part: &[R],
+    scale: &Scale<R>,
+    at_least: R,
+    parked: &mut Parked,
+) -> u64 {
+    match scale.in_single(part, at_least) {
+        Some((single, part, at_least)) => single::sum(simd, part, &single, at_least, parked),
+        None => simd.call(Part { part, scale, at_least }) as u64,
+    }
+}
+
+/// The second sweep where there is a pivot: the sum of all weights, and for each block the sum from the pivot up.
+pub(super) struct Split<'a, R> {
+    pub(super) row: &'a [R],
+    pub(super) maxima: &'a [R],
+    pub(super) scale: Scale<R>,
+    pub(super) cut: Cut<R>,
+    pub(super) pivot: R,
+    pub(super) sums: &'a mut [u64],
+}
+
+impl<R: Real> Kernel for Split<'_, R> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> u64 {
+        let Split { row, maxima, scale, cut, pivot, sums } = self;
+        let (mut total, mut parked) = (0, [0.0; BLOCK]);
+        for (b, (block, (max, sum))) in row.chunks(BLOCK).zip(maxima.iter().zip(sums)).enumerate() {
+            *sum = 0;
+            if *max >= cut.value {
+                cut.parts(b * BLOCK, block, |_, part, at_least| {
+                    let pivot = if pivot > at_least { pivot } else { at_least };
+                    let (all, above) = if *max >= pivot {
+                        split_part(simd, part, &scale, at_least, pivot, &mut parked)
+                    } else {
+                        (sum_of_part(simd, part, &scale, at_least, &mut parked), 0)
+                    };
+                    total += all;
+                    *sum += above;
+                });
+            }
+        }
+        total
+    }
+}
+
+#[inline(always)]
+fn split_part<S: Simd, R: Real>(
+    simd: S,
+    part: &[R],
+    scale: &Scale<R>,
+    at_least: R,
+    pivot: R,
+    parked: &mut Parked,
+) -> (u64, u64) {
+    match scale.in_single(part, at_least) {
+        Some((single, part, at_least)) => {
+            let pivot = pivot.to_f64() as f32;
+            let pivot = if pivot > at_least { pivot } else { at_least };
+            single::split(simd, part, &single, at_least, pivot, parked)
+        }
+        None => {
+            let all = simd.call(Part { part, scale, at_least });
+            (all as u64, simd.call(Part { part, scale, at_least: pivot }) as u64)
+        }
+    }
+}
+
+/// The sum of the weights of a part of a block in f64, exactly.
 struct Part<'a, R> {
     part: &'a [R],
-    scale: Scale,
+    scale: &'a Scale<R>,
     at_least: R,
 }
 
@@ -309,7 +409,7 @@ impl<R: Real> Kernel for Part<'_, R> {
 fn added<R: Real>(
     lanes: [f64; LANES],
     chunk: &[R; LANES],
-    scale: Scale,
+    scale: &Scale<R>,
     at_least: R,
 ) -> [f64; LANES] {
     let mut next = lanes;
@@ -322,7 +422,7 @@ fn added<R: Real>(
 /// The weights of a part of a row, one by one.
 pub(super) struct Expand<'a, R> {
     pub(super) block: &'a [R],
-    pub(super) scale: Scale,
+    pub(super) scale: &'a Scale<R>,
     pub(super) at_least: R,
     pub(super) weights: &'a mut [u64],
 }
@@ -331,8 +431,11 @@ impl<R: Real> Kernel for Expand<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Expand { block, scale, at_least, weights } = self;
+        if let Some((single, part, at_least)) = scale.in_single(block, at_least) {
+            return simd.call(single::Expand { part, single, at_least, weights });
+        }
         for (weight, &x) in weights.iter_mut().zip(block) {
             *weight = scale.weight_if(x, at_least) as u64;
         }
@@ -355,28 +458,5 @@ impl<R: Real> Kernel for Count<'_, R> {
             count += u32::from(x >= self.at_least);
         }
         count as usize
-    }
-}
-
-/// How many logits of each sixteen of a block lie from a number up to another.
-pub(super) struct Find<'a, R> {
-    pub(super) block: &'a [R],
-    pub(super) from: R,
-    pub(super) below: R,
-    pub(super) counts: &'a mut [u32; BLOCK / LANES],
-}
-
-impl<R: Real> Kernel for Find<'_, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let Find { block, from, below, counts } = self;
-        for (part, count) in block.chunks(LANES).zip(counts) {
-            *count = 0;
-            for &x in part {
-                *count += u32::from((x >= from) & (x < below));
-            }
-        }
     }
 }

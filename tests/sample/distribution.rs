@@ -27,6 +27,37 @@ fn weights_are_the_formula_rounded() {
     }
 }
 
+/// Of f32 rows the largest weighs 2^34 times 2 to the fraction of max/τ·log2(e).
+#[test]
+fn weights_of_single_precision_are_the_formula_rounded() {
+    let mut worst = 0.0f64;
+    for (t, shift) in
+        [(0.05, 0.0), (0.8, 0.0), (0.8, 300.0), (1.0, -40.0), (3.0, 7.0), (100.0, 0.0)]
+    {
+        let logits: Vec<f32> = row(1, 20_000, 3.0, None).iter().map(|&x| x + shift).collect();
+        let max = logits.iter().fold(f32::NEG_INFINITY, |m, &x| m.max(x));
+        let mut sampler = Sampler::new(tempered(t)).unwrap();
+        let distribution = sampler.distribution(&logits, &NOWHERE).unwrap();
+        let turns = f64::from(max) / t * std::f64::consts::LOG2_E;
+        let full = (34.0 + turns - turns.floor()).exp2();
+        let mut sum = 0;
+        for (token, &x) in (0..).zip(&logits) {
+            let weight = distribution.weight(token);
+            sum += weight;
+            let want = (f64::from(x - max) / t).exp();
+            let exact = ((f64::from(x) - f64::from(max)) / t).exp() * full;
+            // What is below 2^-34.999 of the largest is left out, be it half a unit or more.
+            let off = if want < 2f64.powf(-34.999) { 0.0 } else { (weight as f64 - exact).abs() };
+            worst = worst.max((off - 0.5) / exact);
+            assert!(off <= 0.5 + 1.2e-7 * exact, "{x} {t}: {weight} {exact}");
+            assert!(weight == 0 || want > 2f64.powf(-35.0));
+        }
+        assert_eq!(sum, distribution.total());
+        assert!(sum >= 1 << 34);
+    }
+    eprintln!("weights of f32 within half a unit and {worst:.3e} of themselves");
+}
+
 #[test]
 fn a_draw_tells_three_log_probabilities_apart() {
     let logits: Vec<f64> = row(2, 3000, 3.0, None).iter().map(|&x| f64::from(x)).collect();

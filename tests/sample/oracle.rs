@@ -109,3 +109,21 @@ fn filters_that_keep_much_of_a_row() {
         }
     }
 }
+
+/// The sixteen of each 512 that top-p looks at first tell another story than the rest of the row, or nothing.
+#[test]
+fn top_p_where_its_sample_misleads() {
+    let plain = row(9, 40_000, 1.0, None);
+    for (seen, other) in [(-4.0, 0.0), (4.0, 0.0), (f32::NEG_INFINITY, 0.0), (0.0, -9.0)] {
+        let is_seen = |i: usize| i / 16 % 32 == i / 512 * 7 % 32;
+        let moved = |(i, x): (usize, &f32)| x + if is_seen(i) { seen } else { other };
+        let mut logits: Vec<f32> = plain.iter().enumerate().map(moved).collect();
+        logits[0] = 1.0;
+        for (top_p, temperature) in [(0.5, 1.0), (0.95, 0.8), (0.999, 30.0), (0.05, 1.3)] {
+            let params = SamplingParams { top_p, ..crate::tempered(temperature) };
+            let mut sampler = Sampler::new(params.clone()).unwrap();
+            let support = sampler.distribution(&logits, &NOWHERE).unwrap().support();
+            assert!(support == kept(&logits, &params), "{seen} {other} {params:?}");
+        }
+    }
+}

@@ -19,6 +19,10 @@ fn temperatures_mean_what_they_are() {
     }
     assert_eq!(p(&tempered(f64::INFINITY), &logits), [0.25, 0.25, 0.25, 0.0, 0.25]);
     let hot = p(&tempered(1e4), &logits);
+    assert!(hot[3] == 0.0 && (hot[1] / hot[0] - (2e-4f64).exp()).abs() < 1.5e-7); // f32
+    let wide = logits.map(f64::from);
+    let mut sampler = Sampler::new(tempered(1e4)).unwrap();
+    let hot = sampler.distribution(&wide, &NOWHERE).unwrap().probabilities();
     assert!(hot[3] == 0.0 && (hot[1] / hot[0] - (2e-4f64).exp()).abs() < 1e-9);
     // Tiny temperatures are honoured, not clamped.
     let close = [0.0f32, 1e-30];
