@@ -120,7 +120,7 @@ fn top_p_where_its_sample_misleads() {
         let mut logits: Vec<f32> = plain.iter().enumerate().map(moved).collect();
         logits[0] = 1.0;
         for (top_p, temperature) in [(0.5, 1.0), (0.95, 0.8), (0.999, 30.0), (0.05, 1.3)] {
-            let params = SamplingParams { top_p, ..crate::tempered(temperature) };
+            let params = SamplingParams { top_p, ..crate::sample::tempered(temperature) };
             let mut sampler = Sampler::new(params.clone()).unwrap();
             let support = sampler.distribution(&logits, &NOWHERE).unwrap().support();
             assert!(support == kept(&logits, &params), "{seen} {other} {params:?}");
