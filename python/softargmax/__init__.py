@@ -1,8 +1,10 @@
 """Softmax with temperature, p_i = exp(x_i/τ) / Σ_j exp(x_j/τ), done properly."""
 
+from softargmax import metrics as metrics
 from softargmax._softargmax import (
     ContrastiveLoss,
     DecoupledLoss,
+    Evaluation,
     Gradient,
     Loss,
     Queue,
@@ -11,6 +13,7 @@ from softargmax._softargmax import (
     Solution,
     Statistics,
     Temperature,
+    TemperatureFit,
     VectorsLoss,
     __version__ as __version__,
     adacos_dynamic_scale,
@@ -22,8 +25,10 @@ from softargmax._softargmax import (
     decoupled_distillation,
     distillation,
     entropy,
+    evaluate,
     expected_index,
     exponential_temperature,
+    fit_temperature,
     get_num_threads,
     gumbel_softmax_temperature,
     info_nce,
@@ -55,6 +60,7 @@ from softargmax._softargmax import (
 __all__ = [
     "ContrastiveLoss",
     "DecoupledLoss",
+    "Evaluation",
     "Gradient",
     "Loss",
     "Queue",
@@ -63,6 +69,7 @@ __all__ = [
     "Solution",
     "Statistics",
     "Temperature",
+    "TemperatureFit",
     "VectorsLoss",
     "adacos_dynamic_scale",
     "adacos_fixed_scale",
@@ -73,8 +80,10 @@ __all__ = [
     "decoupled_distillation",
     "distillation",
     "entropy",
+    "evaluate",
     "expected_index",
     "exponential_temperature",
+    "fit_temperature",
     "get_num_threads",
     "gumbel_softmax_temperature",
     "info_nce",

@@ -8,12 +8,16 @@
 
 #![forbid(unsafe_code)]
 
+mod arguments;
 mod array;
 mod axis;
 mod error;
+mod fit;
 mod gradient;
+mod labelled;
 mod logsumexp;
 mod loss;
+mod metrics;
 mod rows;
 mod softmax;
 mod solve;
@@ -39,6 +43,8 @@ mod _softargmax {
     #[pymodule_export]
     use crate::error::SoftargmaxError;
     #[pymodule_export]
+    use crate::fit::{PyTemperatureFit, fit_temperature};
+    #[pymodule_export]
     use crate::gradient::{Gradient, log_softmax_vjp, logsumexp_vjp, softmax_vjp};
     #[pymodule_export]
     use crate::logsumexp::logsumexp;
@@ -50,6 +56,14 @@ mod _softargmax {
         gumbel_softmax_temperature, info_nce, info_nce_fixed, info_nce_in_batch,
         linear_temperature, moco, momentum_update, normalised_softmax, normface_lower_bound,
         normface_scale_for_loss, normface_scale_for_probability, nt_xent, sig_lip, sup_con,
+    };
+    #[pymodule_export]
+    use crate::metrics::{
+        Band, Bin, BinFree, BrierParts, CalibrationError, ClasswiseError, Differences, Evaluation,
+        Interval, Mean, Null, RiskCoverage, RiskPoint, Scores, Step, Summary, brier_parts,
+        calibration_error, classwise_calibration_error, consistency_band, coverage_at_risk,
+        evaluate, isotonic, kolmogorov_smirnov, paired_bootstrap, risk_coverage, scores,
+        smooth_calibration_error, summarise,
     };
     #[pymodule_export]
     use crate::softmax::{log_softmax, softmax};
