@@ -2,6 +2,10 @@
 
 from softargmax import metrics as metrics
 from softargmax._softargmax import (
+    CalibrationPanel,
+    CalibrationReport,
+    Calibrator,
+    Candidate,
     ContrastiveLoss,
     DecoupledLoss,
     Evaluation,
@@ -18,6 +22,7 @@ from softargmax._softargmax import (
     __version__ as __version__,
     adacos_dynamic_scale,
     adacos_fixed_scale,
+    calibration_report,
     clip,
     cosine_temperature,
     cross_entropy,
@@ -28,6 +33,7 @@ from softargmax._softargmax import (
     evaluate,
     expected_index,
     exponential_temperature,
+    fit_calibrator,
     fit_temperature,
     get_num_threads,
     gumbel_softmax_temperature,
@@ -58,6 +64,10 @@ from softargmax._softargmax import (
 )
 
 __all__ = [
+    "CalibrationPanel",
+    "CalibrationReport",
+    "Calibrator",
+    "Candidate",
     "ContrastiveLoss",
     "DecoupledLoss",
     "Evaluation",
@@ -73,6 +83,7 @@ __all__ = [
     "VectorsLoss",
     "adacos_dynamic_scale",
     "adacos_fixed_scale",
+    "calibration_report",
     "clip",
     "cosine_temperature",
     "cross_entropy",
@@ -83,6 +94,7 @@ __all__ = [
     "evaluate",
     "expected_index",
     "exponential_temperature",
+    "fit_calibrator",
     "fit_temperature",
     "get_num_threads",
     "gumbel_softmax_temperature",

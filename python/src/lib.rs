@@ -11,6 +11,7 @@
 mod arguments;
 mod array;
 mod axis;
+mod calibrator;
 mod error;
 mod fit;
 mod gradient;
@@ -18,6 +19,7 @@ mod labelled;
 mod logsumexp;
 mod loss;
 mod metrics;
+mod report;
 mod rows;
 mod softmax;
 mod solve;
@@ -40,6 +42,8 @@ mod _softargmax {
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // Python's name for it
     const __version__: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
+    use crate::calibrator::{PyCalibrator, PyCandidate, fit_calibrator};
     #[pymodule_export]
     use crate::error::SoftargmaxError;
     #[pymodule_export]
@@ -65,6 +69,8 @@ mod _softargmax {
         evaluate, isotonic, kolmogorov_smirnov, paired_bootstrap, risk_coverage, scores,
         smooth_calibration_error, summarise,
     };
+    #[pymodule_export]
+    use crate::report::{CalibrationPanel, CalibrationReport, calibration_report};
     #[pymodule_export]
     use crate::softmax::{log_softmax, softmax};
     #[pymodule_export]

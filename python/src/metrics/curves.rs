@@ -176,6 +176,14 @@ pub(crate) struct RiskCoverage {
 
 shown!(RiskCoverage(aurc, excess_aurc, full_risk));
 
+impl From<softargmax::RiskCoverage> for RiskCoverage {
+    fn from(curve: softargmax::RiskCoverage) -> Self {
+        let softargmax::RiskCoverage { points, aurc, excess_aurc, full_risk, .. } = curve;
+        let points = points.into_iter().map(RiskPoint::from).collect();
+        RiskCoverage { points, aurc, excess_aurc, full_risk }
+    }
+}
+
 /// The risk–coverage curve: the share of wrong answers among the most confident rows, for every share of rows.
 ///
 /// Parameters
@@ -198,10 +206,7 @@ shown!(RiskCoverage(aurc, excess_aurc, full_risk));
 /// [0.0, 0.5, 0.3333333333333333, 0.25]
 #[pyfunction]
 pub(crate) fn risk_coverage(py: Python<'_>, scores: &Scores) -> PyResult<RiskCoverage> {
-    let curve = work::run(py, scores.0.len(), || Ok(softargmax::risk_coverage(&scores.0)))?;
-    let softargmax::RiskCoverage { points, aurc, excess_aurc, full_risk, .. } = curve;
-    let points = points.into_iter().map(RiskPoint::from).collect();
-    Ok(RiskCoverage { points, aurc, excess_aurc, full_risk })
+    Ok(work::run(py, scores.0.len(), || Ok(softargmax::risk_coverage(&scores.0)))?.into())
 }
 
 /// The largest coverage at which the risk is no more than `target`.
@@ -260,6 +265,13 @@ pub(crate) struct BrierParts {
 
 shown!(BrierParts(miscalibration, discrimination, uncertainty));
 
+impl From<softargmax::BrierParts> for BrierParts {
+    fn from(parts: softargmax::BrierParts) -> Self {
+        let softargmax::BrierParts { miscalibration, discrimination, uncertainty, .. } = parts;
+        BrierParts { miscalibration, discrimination, uncertainty }
+    }
+}
+
 /// The CORP decomposition of the top label's Brier score,
 /// mean (confidence − correct)² = miscalibration − discrimination + uncertainty.
 ///
@@ -284,7 +296,5 @@ shown!(BrierParts(miscalibration, discrimination, uncertainty));
 /// (0.0625, 0.0, 0.25)
 #[pyfunction]
 pub(crate) fn brier_parts(py: Python<'_>, scores: &Scores) -> PyResult<BrierParts> {
-    let parts = work::run(py, scores.0.len(), || Ok(softargmax::brier_parts(&scores.0)))?;
-    let softargmax::BrierParts { miscalibration, discrimination, uncertainty, .. } = parts;
-    Ok(BrierParts { miscalibration, discrimination, uncertainty })
+    Ok(work::run(py, scores.0.len(), || Ok(softargmax::brier_parts(&scores.0)))?.into())
 }

@@ -217,6 +217,20 @@ pub(crate) struct Summary {
     overconfidence: Mean,
 }
 
+impl From<softargmax::Summary> for Summary {
+    fn from(all: softargmax::Summary) -> Self {
+        Summary {
+            rows: all.rows,
+            weight: all.weight,
+            nll: all.nll.into(),
+            brier: all.brier.into(),
+            accuracy: all.accuracy.into(),
+            confidence: all.confidence.into(),
+            overconfidence: all.overconfidence.into(),
+        }
+    }
+}
+
 #[pymethods]
 impl Summary {
     fn __repr__(&self) -> String {
@@ -246,14 +260,5 @@ impl Summary {
 /// Mean(value=0.5, std_error=0.5)
 #[pyfunction]
 pub(crate) fn summarise(py: Python<'_>, scores: &Scores) -> PyResult<Summary> {
-    let all = work::run(py, scores.0.len(), || Ok(softargmax::summarise(&scores.0)))?;
-    Ok(Summary {
-        rows: all.rows,
-        weight: all.weight,
-        nll: all.nll.into(),
-        brier: all.brier.into(),
-        accuracy: all.accuracy.into(),
-        confidence: all.confidence.into(),
-        overconfidence: all.overconfidence.into(),
-    })
+    Ok(work::run(py, scores.0.len(), || Ok(softargmax::summarise(&scores.0)))?.into())
 }
