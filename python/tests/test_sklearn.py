@@ -39,7 +39,7 @@ FEATURES = dict.fromkeys(
 
 @parametrize_with_checks(
     [
-        TemperatureScaling(LogisticRegression(), prior=0.5),
+        TemperatureScaling(LogisticRegression(), cv=2, prior=0.5),
         TemperatureScaling(prior=0.5),
     ],
     expected_failed_checks=lambda model: FEATURES if model.estimator is None else {},
