@@ -72,8 +72,9 @@ impl<'a, T> Rows<'a, T> {
         self.data.chunks_exact(self.classes)
     }
 
-    pub(crate) fn split_at(self, row: usize) -> (Self, Self) {
-        let (left, right) = self.data.split_at(row * self.classes);
+    /// The first so many rows, and the others; all and none, where there are fewer.
+    pub fn split_at(self, rows: usize) -> (Self, Self) {
+        let (left, right) = self.data.split_at(rows.min(self.rows()) * self.classes);
         (Rows { data: left, classes: self.classes }, Rows { data: right, classes: self.classes })
     }
 
@@ -180,8 +181,9 @@ impl<'a> Labels<'a> {
         (Some(label) != self.ignored).then_some(label as usize)
     }
 
-    pub(crate) fn split_at(self, row: usize) -> (Self, Self) {
-        let (left, right) = self.data.split_at(row);
+    /// The labels of the first so many rows, and of the others; all and none, where there are fewer.
+    pub fn split_at(self, rows: usize) -> (Self, Self) {
+        let (left, right) = self.data.split_at(rows.min(self.data.len()));
         (Labels { data: left, ..self }, Labels { data: right, ..self })
     }
 }
@@ -224,14 +226,15 @@ impl<T> Truth<'_, T> {
         }
     }
 
-    pub(crate) fn split_at(self, row: usize) -> (Self, Self) {
+    /// What is known of the first so many rows, and of the others; all and none, where there are fewer.
+    pub fn split_at(self, rows: usize) -> (Self, Self) {
         match self {
             Truth::Labels(labels) => {
-                let (left, right) = labels.split_at(row);
+                let (left, right) = labels.split_at(rows);
                 (Truth::Labels(left), Truth::Labels(right))
             }
-            Truth::Distributions(rows) => {
-                let (left, right) = rows.split_at(row);
+            Truth::Distributions(all) => {
+                let (left, right) = all.split_at(rows);
                 (Truth::Distributions(left), Truth::Distributions(right))
             }
         }

@@ -184,7 +184,6 @@ pub(crate) fn of_type<'py, T: numpy::Element>(
 }
 
 /// Labels: one integer for each of `rows` rows.
-#[allow(dead_code)] // until fits and losses are here
 pub(crate) fn labels<'py>(
     object: &Bound<'py, PyAny>,
     name: &str,

@@ -8,12 +8,18 @@
 
 #![forbid(unsafe_code)]
 
+mod arguments;
 mod array;
 mod axis;
+mod calibrator;
 mod error;
+mod fit;
 mod gradient;
+mod labelled;
 mod logsumexp;
 mod loss;
+mod metrics;
+mod report;
 mod rows;
 mod softmax;
 mod solve;
@@ -37,7 +43,11 @@ mod _softargmax {
     #[allow(non_upper_case_globals)] // Python's name for it
     const __version__: &str = env!("CARGO_PKG_VERSION");
     #[pymodule_export]
+    use crate::calibrator::{PyCalibrator, PyCandidate, fit_calibrator};
+    #[pymodule_export]
     use crate::error::SoftargmaxError;
+    #[pymodule_export]
+    use crate::fit::{PyTemperatureFit, fit_temperature};
     #[pymodule_export]
     use crate::gradient::{Gradient, log_softmax_vjp, logsumexp_vjp, softmax_vjp};
     #[pymodule_export]
@@ -51,6 +61,16 @@ mod _softargmax {
         linear_temperature, moco, momentum_update, normalised_softmax, normface_lower_bound,
         normface_scale_for_loss, normface_scale_for_probability, nt_xent, sig_lip, sup_con,
     };
+    #[pymodule_export]
+    use crate::metrics::{
+        Band, Bin, BinFree, BrierParts, CalibrationError, ClasswiseError, Differences, Evaluation,
+        Interval, Mean, Null, RiskCoverage, RiskPoint, Scores, Step, Summary, brier_parts,
+        calibration_error, classwise_calibration_error, consistency_band, coverage_at_risk,
+        evaluate, isotonic, kolmogorov_smirnov, paired_bootstrap, risk_coverage, scores,
+        smooth_calibration_error, summarise,
+    };
+    #[pymodule_export]
+    use crate::report::{CalibrationPanel, CalibrationReport, calibration_report};
     #[pymodule_export]
     use crate::softmax::{log_softmax, softmax};
     #[pymodule_export]

@@ -5,7 +5,7 @@ use softargmax::{Rows, Target};
 
 use crate::array::{Array, Number, for_each_type};
 use crate::axis::{Axes, Laned};
-use crate::error::{refused, wrong};
+use crate::error::{in_whole, refused, wrong};
 use crate::rows::{mask_of, with_rows};
 use crate::temperature::PyTemperature;
 use crate::work;
@@ -121,16 +121,6 @@ fn each<T: Number>(
         })?;
         Ok(all)
     })
-}
-
-/// The row an error names, counted from the first of all.
-fn in_whole(error: softargmax::Error, first: usize) -> softargmax::Error {
-    match error {
-        softargmax::Error::Row { row, reason } => {
-            softargmax::Error::Row { row: first + row, reason }
-        }
-        other => other,
-    }
 }
 
 /// The temperature at which rows have, in the mean, a given entropy, perplexity or largest probability:

@@ -1,5 +1,7 @@
 """What the tests share: the ruler, and where the repository is."""
 
+import os
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -57,3 +59,13 @@ def same_bits(a: np.ndarray, b: np.ndarray) -> bool:
         and np.array_equal(nan, np.isnan(b))
         and a[~nan].tobytes() == b[~nan].tobytes()
     )
+
+
+def program(*arguments: object) -> str:
+    """What the program prints, where SOFTARGMAX_PROGRAM says which it is."""
+    path = os.environ.get("SOFTARGMAX_PROGRAM")
+    if not path:
+        pytest.skip("SOFTARGMAX_PROGRAM does not say where the program is")
+    done = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -5,11 +5,14 @@ import importlib.util
 import inspect
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import softargmax
+from softargmax import metrics
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -23,9 +26,9 @@ def run(text: str, name: str) -> int:
     return result.attempted
 
 
-@pytest.mark.parametrize("name", sorted(softargmax.__all__))
+@pytest.mark.parametrize("name", [*softargmax.__all__, *(f"metrics.{name}" for name in metrics.__all__)])
 def test_docstrings(name: str) -> None:
-    thing = getattr(softargmax, name)
+    thing = attrgetter(name)(softargmax)
     text = inspect.getdoc(thing)
     assert text, f"{name} says nothing about itself"
     examples = run(text, name)
@@ -34,14 +37,29 @@ def test_docstrings(name: str) -> None:
         assert "Parameters" in text, name
 
 
-def test_all_is_complete_and_in_order() -> None:
-    public = {name for name in vars(softargmax) if not name.startswith("_")}
-    public -= {name for name in public if inspect.ismodule(getattr(softargmax, name))}
-    assert softargmax.__all__ == sorted(public)
+def test_the_docstring_of_the_estimator() -> None:
+    sklearn = pytest.importorskip("softargmax.sklearn")
+    assert run(inspect.getdoc(sklearn.TemperatureScaling), "TemperatureScaling") > 3
+
+
+@pytest.mark.parametrize("module", [softargmax, metrics])
+def test_all_is_complete_and_in_order(module: ModuleType) -> None:
+    public = {name for name in vars(module) if not name.startswith("_")}
+    public -= {name for name in public if inspect.ismodule(getattr(module, name))}
+    assert module.__all__ == sorted(public)
 
 
 def test_the_guide(repository: Path) -> None:
     assert run((repository / "docs/python.md").read_text(), "docs/python.md") > 20
+
+
+def test_the_tutorial(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are those of the checkout; what it writes does not go there."""
+    pytest.importorskip("sklearn")
+    (tmp_path / "examples").symlink_to(repository / "examples")
+    monkeypatch.chdir(tmp_path)
+    assert run((repository / "docs/tutorial.md").read_text(), "docs/tutorial.md") > 20
+    assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
 
 
 def test_the_readme_has_a_true_python_block(repository: Path) -> None:
@@ -53,12 +71,14 @@ def test_the_readme_has_a_true_python_block(repository: Path) -> None:
 
 def test_stubs_are_those_of_the_module(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mypy.stubtest", "softargmax"]
-    if importlib.util.find_spec("torch") is None:
-        # Without torch there is no softargmax.torch to compare with, and nothing known of torch's types.
-        (tmp_path / "absent").write_text("softargmax\\.torch.*\n")
-        (tmp_path / "mypy.ini").write_text("[mypy]\n[mypy-torch.*]\nignore_missing_imports = True\n")
+    # scikit-learn has no types. Where torch is not installed nothing is known of its own.
+    (tmp_path / "mypy.ini").write_text("[mypy]\n[mypy-sklearn.*,torch.*]\nignore_missing_imports = True\n")
+    command += ["--mypy-config-file", str(tmp_path / "mypy.ini")]
+    # Without them there is no softargmax.torch, no softargmax.sklearn to compare with.
+    absent = [name for name in ("sklearn", "torch") if importlib.util.find_spec(name) is None]
+    if absent:
+        (tmp_path / "absent").write_text("".join(f"softargmax\\.{name}.*\n" for name in absent))
         command += ["--allowlist", str(tmp_path / "absent"), "--ignore-unused-allowlist"]
-        command += ["--mypy-config-file", str(tmp_path / "mypy.ini")]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 
@@ -80,6 +100,12 @@ tau: s.Temperature = s.Temperature(Decimal("0.07"))
 f: float = float(tau) + tau.scale
 found: s.Temperature | None = s.solve_temperature(x, entropy=1.0).temperature
 g: s.Gradient = s.softmax_vjp(x, x, temperature=tau)
+fit: s.TemperatureFit = s.fit_temperature(x, [0, 1], weights=[1.0, 2.0], prior=(0.5, "2"), where=x > 0)
+interval: tuple[float, float] = fit.interval
+p: float = s.evaluate(x, [0, 1], temperature=fit.temperature or 1.0).smooth_ece.null.p_value
+error: s.metrics.CalibrationError = s.metrics.calibration_error(s.metrics.scores(x, [0, 1]), binning="equal_mass")
+page: str = s.calibration_report(x, [0, 1], seed=1).html
+q: object = s.fit_calibrator(x, [0, 1], "bcts").probabilities(x)
 """)
     wrong = tmp_path / "wrong.py"
     wrong.write_text("import softargmax as s\ns.softmax([1.0], temperature=None)\ns.entropy([1.0], axes=0)\n")

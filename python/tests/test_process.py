@@ -157,6 +157,8 @@ def one_of_each() -> None:
     softargmax.statistics(x)
     softargmax.softmax_vjp(x, x, axis=-1)
     softargmax.solve_temperature(x, max_probability=0.5)
+    softargmax.fit_temperature(x, [0, 1, 2])
+    softargmax.metrics.scores(x, [0, 1, 2], weights=[1, 2, 3]).nll
     for bad in ({"temperature": -1}, {"axis": 9}, {"out": 3}):
         try:
             softmax(x, **bad)
@@ -167,7 +169,7 @@ def one_of_each() -> None:
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
 def test_nothing_leaks_in_100000_calls() -> None:
     def calls(number: int) -> None:
-        for _ in range(number // 11):
+        for _ in range(number // 13):
             one_of_each()
         gc.collect()
 

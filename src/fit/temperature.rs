@@ -68,12 +68,45 @@ pub fn fit_temperature<'a, T: Element>(
     options: &FitOptions<'a>,
 ) -> Result<TemperatureFit, Error> {
     let truth = truth.into();
-    let mut solver = TemperatureSolver::new(logits.classes(), options.prior);
-    if let Some(tau) = start(logits, truth, options) {
-        solver = solver.starting_at(tau);
-    }
+    let mut solver = TemperatureSolver::for_rows(logits, truth, options);
     search(&mut solver, |scan| scan.add(logits, truth, options.weights))?;
     Ok(solver.fit())
+}
+
+impl TemperatureSolver {
+    /// The search of [`fit_temperature`], for whoever does something between its passes or the blocks of one: of
+    /// many rows it starts at the temperature of a sample.
+    ///
+    /// What is wrong with the rows is said by [`Scan::add`], not here.
+    ///
+    /// # Example
+    /// ```
+    /// use softargmax::{FitOptions, Labels, Rows, TemperatureSolver, fit_temperature};
+    ///
+    /// let (logits, labels) = ([4.0f32, 0.0, 4.0, 0.0, 4.0, 0.0, 4.0, 0.0], [0, 0, 1, 0]);
+    /// let (logits, labels) = (Rows::new(&logits, 2)?, Labels::new(&labels, 2)?);
+    /// let mut solver = TemperatureSolver::for_rows(logits, labels, &FitOptions::default());
+    /// while let Some(mut scan) = solver.next_scan() {
+    ///     for row in 0..4 {
+    ///         let one = Rows::new(&logits.as_slice()[2 * row..2 * row + 2], 2)?;
+    ///         scan.add(one, Labels::new(&[[0], [0], [1], [0]][row], 2)?, None)?;
+    ///     }
+    ///     solver.take(&scan);
+    /// }
+    /// assert_eq!(solver.fit(), fit_temperature(logits, labels, &FitOptions::default())?);
+    /// # Ok::<(), softargmax::Error>(())
+    /// ```
+    pub fn for_rows<'a, T: Element>(
+        logits: Rows<'a, T>,
+        truth: impl Into<Truth<'a, T>>,
+        options: &FitOptions<'a>,
+    ) -> Self {
+        let solver = TemperatureSolver::new(logits.classes(), options.prior);
+        match start(logits, truth.into(), options) {
+            Some(tau) => solver.starting_at(tau),
+            None => solver,
+        }
+    }
 }
 
 fn search(
@@ -101,7 +134,8 @@ fn start<T: Element>(
 ) -> Option<Temperature> {
     let (rows, classes) = (logits.rows(), logits.classes());
     let stretches = SAMPLE.min(rows / 8);
-    if rows.saturating_mul(classes) < SMALL || stretches < SAMPLE / 16 {
+    let is_labelled = (truth.rows(), truth.classes()) == (rows, classes);
+    if rows.saturating_mul(classes) < SMALL || stretches < SAMPLE / 16 || !is_labelled {
         return None;
     }
     let stretch = rows / stretches;

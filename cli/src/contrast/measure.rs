@@ -6,12 +6,12 @@ use softargmax::{
     sphere_floor, sphere_scale_for_floor, sphere_uniformity, sphere_unrelated_level, tolerance,
     uniformity,
 };
+use softargmax_report::split::Split;
 
 use super::vectors::{Classes, Held, Negatives, expect, measure as measure_file};
 use super::view::{Contrast, HeldOut, Level, Rule, Suggestion};
 use crate::args::ContrastArgs;
 use crate::error::CliError;
-use crate::fit::split::Split;
 use crate::input::Beside;
 use crate::progress::Progress;
 

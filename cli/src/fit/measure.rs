@@ -8,9 +8,9 @@
 
 use serde::Serialize;
 use softargmax::{Interval, Resampling, Score, Temperature, paired_bootstrap};
+use softargmax_report::split::Split;
 
 use super::model::Model;
-use super::split::Split;
 use crate::error::CliError;
 use crate::eval::figures::Figures;
 use crate::input::Labels;

@@ -11,7 +11,6 @@ pub(crate) mod fitting;
 pub(crate) mod measure;
 pub(crate) mod model;
 pub(crate) mod saved;
-pub(crate) mod split;
 
 use std::process::ExitCode;
 

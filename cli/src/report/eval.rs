@@ -1,8 +1,8 @@
 //! What `eval` shows: everything at one temperature, or the most important at each of several.
 
-use super::fit::{p_value_text, share};
+use super::fit::share;
 use super::table::{Table, print as print_lines};
-use super::text::{loss, signed, tau};
+use super::text::{loss, p_value_text, signed, tau};
 use crate::error::CliError;
 use crate::eval::figures::Figures;
 use crate::eval::{HELD_SCORES, Measures, OfScores, WithNull};

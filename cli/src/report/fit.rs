@@ -6,7 +6,7 @@ use std::path::Path;
 use softargmax::{Calibrator, Candidate, Group, GroupsFit, Outcome};
 
 use super::table::{Table, print as print_lines};
-use super::text::{loss, signed, tau};
+use super::text::{loss, p_value_text, signed, tau};
 use crate::args::{Content, Rule};
 use crate::error::CliError;
 use crate::eval::figures::Figures;
@@ -334,8 +334,4 @@ pub(super) fn share(x: f64) -> String {
         return format!("{hundred} %").to_lowercase();
     }
     format!("{hundred:.2} %")
-}
-
-pub(super) fn p_value_text(p: f64) -> String {
-    if p < 1e-4 { "< 0.0001".to_owned() } else { format!("= {}", super::text::significant(p, 2)) }
 }

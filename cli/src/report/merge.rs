@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use softargmax::Outcome;
 
-use super::fit::{p_value_text, share};
+use super::fit::share;
 use super::table::{Table, print as print_lines};
-use super::text::{loss, tau};
+use super::text::{loss, p_value_text, tau};
 use crate::error::CliError;
 use crate::scan::merge::{Document, Metrics};
 

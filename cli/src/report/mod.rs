@@ -11,10 +11,10 @@ pub(crate) mod fit;
 mod labels;
 pub(crate) mod merge;
 mod palette;
-mod pen;
 pub(crate) mod sample;
 pub(crate) mod solve;
 pub(crate) mod sweep;
 mod table;
 pub(crate) mod teacher;
-pub(crate) mod text;
+
+pub(crate) use softargmax_report::{pen, text};

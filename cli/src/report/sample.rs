@@ -1,9 +1,8 @@
 //! What `sample` shows: the distribution that is drawn from, and what a check found.
 
 use super::bars::Bars;
-use super::fit::p_value_text;
 use super::table::{Table, print};
-use super::text::{figure, percent, short, signed, significant, tau};
+use super::text::{figure, p_value_text, percent, short, signed, significant, tau};
 use crate::error::CliError;
 use crate::sample::check::{FittedTemperature, Verdict};
 use crate::sample::distribution::Distribution;

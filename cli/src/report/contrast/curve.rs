@@ -6,14 +6,16 @@
 
 use svg::node::element::{Circle, Group, Path};
 
-use super::super::calibration::curves::{BOTTOM, Frame, inside, round_values, short, temperatures};
-use super::super::calibration::picture::{LEFT, Picture, RIGHT, TOP};
 use super::super::labels::spread;
 use super::super::pen::{curve, quiet, rule, tenth, text};
 use super::super::text::{loss, tau};
 use super::lines::{Mark, marks};
 use super::{drawn, top};
 use crate::contrast::view::{Contrast, Level};
+use softargmax_report::calibration::curves::{
+    BOTTOM, Frame, inside, round_values, short, temperatures,
+};
+use softargmax_report::picture::{LEFT, Picture, RIGHT, TOP};
 
 /// From line to line of the legend.
 const LINE_HEIGHT: f64 = 18.0;

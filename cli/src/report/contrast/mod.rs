@@ -12,9 +12,9 @@ mod page;
 mod terminal;
 mod words;
 
-use super::calibration::picture::Picture;
 use crate::contrast::view::{Contrast, Level};
 use crate::error::CliError;
+use softargmax_report::picture::Picture;
 
 pub(crate) use page::page;
 pub(crate) use terminal::{print, print_headline};

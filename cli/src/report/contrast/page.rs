@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Write};
 
-use super::super::calibration::page::{Escaped, STYLE, unbroken};
-use super::super::calibration::picture::INK;
+use softargmax_report::markup::{Escaped, STYLE, unbroken};
+use softargmax_report::picture::INK;
+
 use super::super::text::{loss, percent, tau};
 use super::curve;
 use super::lines::{cells, count, headings, lines, marks, note};

@@ -1,7 +1,7 @@
 //! The figures, the curve and the suggestions as text.
 
 use super::super::bars::Bars;
-use super::super::calibration::terminal::filled;
+use super::super::calibration::filled;
 use super::super::table::{Table, print as print_to_stdout};
 use super::super::text::significant;
 use super::lines::{cells, headings, lines, marks, note};

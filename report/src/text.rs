@@ -2,7 +2,7 @@
 
 /// A result: four decimals where those show it, three digits where they do not. An exact whole
 /// number stands bare, so that 1 is told from 1.0000, which is only near it.
-pub(super) fn figure(x: f64) -> String {
+pub fn figure(x: f64) -> String {
     let size = x.abs();
     if size == 0.0 {
         "0".to_owned()
@@ -16,7 +16,7 @@ pub(super) fn figure(x: f64) -> String {
 }
 
 /// A logit that somebody typed: in full where that is short, to four digits otherwise.
-pub(super) fn short(x: f64) -> String {
+pub fn short(x: f64) -> String {
     let plain = format!("{x}").to_lowercase();
     if plain.len() <= 8 || !x.is_finite() {
         return plain;
@@ -27,13 +27,13 @@ pub(super) fn short(x: f64) -> String {
 }
 
 /// A value that may lie a rounding error beside a short one: to twelve digits.
-pub(super) fn rounded(x: f64) -> String {
+pub fn rounded(x: f64) -> String {
     let rounded: f64 = format!("{x:.11e}").parse().unwrap_or(x);
     format!("{rounded}")
 }
 
 /// A number to so many digits, without an exponent where that is readable, trailing zeros kept.
-pub(crate) fn significant(x: f64, digits: usize) -> String {
+pub fn significant(x: f64, digits: usize) -> String {
     if !x.is_finite() || x == 0.0 {
         return figure(x);
     }
@@ -47,13 +47,13 @@ pub(crate) fn significant(x: f64, digits: usize) -> String {
 }
 
 /// A temperature to four digits; a short one in full, so that 1 is told from 1.000.
-pub(crate) fn tau(x: f64) -> String {
+pub fn tau(x: f64) -> String {
     let (plain, rounded) = (format!("{x}").to_lowercase(), significant(x, 4));
     if plain.len() <= rounded.len() { plain } else { rounded }
 }
 
 /// A mean of losses: four decimals, more digits only where those show nothing.
-pub(super) fn loss(x: f64) -> String {
+pub fn loss(x: f64) -> String {
     match x.abs() {
         size if size == 0.0 || !(5e-5..1e6).contains(&size) => figure(x),
         _ => format!("{x:.4}"),
@@ -61,12 +61,12 @@ pub(super) fn loss(x: f64) -> String {
 }
 
 /// A share as a percentage: one decimal, two below one percent, exact 0 and 1 bare.
-pub(super) fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     format!("{}\u{202f}%", points(share))
 }
 
 /// The number of a percentage.
-pub(super) fn points(share: f64) -> String {
+pub fn points(share: f64) -> String {
     let hundred = share * 100.0;
     match hundred.abs() {
         size if size == 0.0 || size == 100.0 || !size.is_finite() => figure(hundred),
@@ -76,7 +76,7 @@ pub(super) fn points(share: f64) -> String {
 }
 
 /// A difference with its sign, as typesetters write it.
-pub(super) fn signed(x: f64, write: fn(f64) -> String) -> String {
+pub fn signed(x: f64, write: fn(f64) -> String) -> String {
     let size = write(x.abs());
     // What is rounded to nothing has no sign.
     let is_nothing = size.bytes().all(|byte| matches!(byte, b'0' | b'.'));
@@ -85,6 +85,11 @@ pub(super) fn signed(x: f64, write: fn(f64) -> String) -> String {
         x if x < 0.0 => format!("−{size}"),
         _ => format!("+{size}"),
     }
+}
+
+/// A probability of chance, after "p".
+pub fn p_value_text(p: f64) -> String {
+    if p < 1e-4 { "< 0.0001".to_owned() } else { format!("= {}", significant(p, 2)) }
 }
 
 #[cfg(test)]

@@ -2,28 +2,34 @@
 
 use softargmax::{BinFree, CalibrationError, Interval, Mean, Null};
 
-use super::super::fit::p_value_text;
-use super::super::text::{loss, percent, points, signed};
-use crate::calibration::view::{Calibration, Panel};
+use super::view::{Calibration, Panel};
+use crate::text::{loss, p_value_text, percent, points, signed};
 
 /// One line: what it is, and what it was and became.
-pub(super) struct Line {
-    pub(super) name: &'static str,
+pub struct Line {
+    /// What it is.
+    pub name: &'static str,
     /// What that means, in a few words.
-    pub(super) meaning: &'static str,
-    pub(super) before: Cell,
-    pub(super) after: Option<Cell>,
-    pub(super) change: Option<Cell>,
+    pub meaning: &'static str,
+    /// At τ = 1.
+    pub before: Cell,
+    /// At the temperature found.
+    pub after: Option<Cell>,
+    /// After less before.
+    pub change: Option<Cell>,
 }
 
 /// A figure, and below it how far it may be trusted; empty where nothing is known of that.
 #[derive(Default)]
-pub(super) struct Cell {
-    pub(super) value: String,
-    pub(super) trust: String,
+pub struct Cell {
+    /// The figure.
+    pub value: String,
+    /// How far it may be trusted.
+    pub trust: String,
 }
 
-pub(super) fn lines(calibration: &Calibration) -> Vec<Line> {
+/// Every figure.
+pub fn lines(calibration: &Calibration) -> Vec<Line> {
     let line = |name, meaning, of: &dyn Fn(&Panel) -> Cell, change: Option<Cell>| Line {
         name,
         meaning,

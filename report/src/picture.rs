@@ -2,41 +2,47 @@
 
 use svg::node::element::{Description, Group, Rectangle, SVG, Style, Title};
 
-use super::super::pen::{quiet, text};
+use crate::pen::{quiet, text};
 
 /// Colours and letters of all pictures, on light pages and on dark ones.
-pub(in crate::report) const INK: &str = include_str!("ink.css");
+pub const INK: &str = include_str!("ink.css");
 
 /// How wide a picture is, in its own units.
 const WIDTH: f64 = 360.0;
 /// Around one that stands alone.
 const MARGIN: f64 = 14.0;
 /// Where the drawing begins and ends.
-pub(in crate::report) const LEFT: f64 = 42.0;
-pub(in crate::report) const RIGHT: f64 = 352.0;
-pub(in crate::report) const TOP: f64 = 68.0;
+pub const LEFT: f64 = 42.0;
+/// As [`LEFT`].
+pub const RIGHT: f64 = 352.0;
+/// As [`LEFT`].
+pub const TOP: f64 = 68.0;
 const FONT_SIZE: f64 = 12.0;
 
-pub(crate) struct Picture {
+/// A picture, of 360 units of width.
+pub struct Picture {
     /// What its file is called, less the `.svg`.
-    pub(crate) name: String,
-    pub(in crate::report) height: f64,
-    pub(in crate::report) title: String,
+    pub name: String,
+    /// In units.
+    pub height: f64,
+    /// What it is of.
+    pub title: String,
     /// The line below the title.
-    pub(in crate::report) subtitle: String,
+    pub subtitle: String,
     /// What it shows, told to those who cannot see it.
-    pub(in crate::report) told: String,
-    pub(in crate::report) drawing: Group,
+    pub told: String,
+    /// All below the two lines.
+    pub drawing: Group,
 }
 
 impl Picture {
     /// As a part of a page that has [`INK`].
-    pub(in crate::report) fn svg(&self) -> SVG {
+    pub fn svg(&self) -> SVG {
         self.within(0.0, Group::new())
     }
 
     /// As a file of its own.
-    pub(crate) fn file(&self) -> String {
+    pub fn file(&self) -> String {
         let page = Rectangle::new()
             .set("class", "page")
             .set("x", -MARGIN)

@@ -6,12 +6,13 @@
 
 use svg::node::element::{Circle, Group, Rectangle};
 
-use super::super::pen::{curve, quiet, rule, tenth, text};
-use super::super::text::{loss, percent, significant, tau};
-use super::picture::{LEFT, Picture, RIGHT, TOP};
-use crate::calibration::view::{Calibration, Moment, Point};
+use super::view::{Calibration, Moment, Point};
+use crate::pen::{curve, quiet, rule, tenth, text};
+use crate::picture::{LEFT, Picture, RIGHT, TOP};
+use crate::text::{loss, percent, significant, tau};
 
-pub(in crate::report) const BOTTOM: f64 = TOP + 190.0;
+/// Where the drawing of a curve ends.
+pub const BOTTOM: f64 = TOP + 190.0;
 const HEIGHT: f64 = BOTTOM + 40.0;
 /// Labels above the curve have a line each.
 const LINE_HEIGHT: f64 = 17.0;
@@ -48,22 +49,28 @@ struct Quantity {
 }
 
 /// Where values are.
-pub(in crate::report) struct Frame {
-    pub(in crate::report) first: f64,
-    pub(in crate::report) last: f64,
-    pub(in crate::report) low: f64,
-    pub(in crate::report) high: f64,
+pub struct Frame {
+    /// The temperature at the left.
+    pub first: f64,
+    /// The temperature at the right.
+    pub last: f64,
+    /// The value at the bottom.
+    pub low: f64,
+    /// The value at the top.
+    pub high: f64,
     /// Whether the curve is lower at its end than at its beginning.
-    pub(in crate::report) falls: bool,
+    pub falls: bool,
 }
 
 impl Frame {
-    pub(in crate::report) fn x(&self, tau: f64) -> f64 {
+    /// Of a temperature.
+    pub fn x(&self, tau: f64) -> f64 {
         let share = (tau / self.first).log10() / (self.last / self.first).log10();
         LEFT + share * (RIGHT - LEFT)
     }
 
-    pub(in crate::report) fn y(&self, value: f64) -> f64 {
+    /// Of a value.
+    pub fn y(&self, value: f64) -> f64 {
         BOTTOM - (value - self.low) / (self.high - self.low) * (BOTTOM - TOP)
     }
 }
@@ -284,7 +291,7 @@ struct Mark {
 }
 
 fn marks(calibration: &Calibration, of: fn(&Point) -> f64) -> Vec<Mark> {
-    let mark = |(moment, panel): (Moment, &crate::calibration::view::Panel)| {
+    let mark = |(moment, panel): (Moment, &super::view::Panel)| {
         let tau = panel.temperature.tau();
         let point =
             Point { tau, nll: panel.summary.nll.value, ece: panel.ece.ece, floor: f64::NAN };
@@ -332,10 +339,7 @@ fn noise(frame: &Frame, profile: &[Point], floor: fn(&Point) -> f64) -> Group {
 }
 
 /// The parts of a line that lie below the top, cut where they cross it.
-pub(in crate::report) fn inside(
-    frame: &Frame,
-    points: impl Iterator<Item = (f64, f64)>,
-) -> Vec<Vec<(f64, f64)>> {
+pub fn inside(frame: &Frame, points: impl Iterator<Item = (f64, f64)>) -> Vec<Vec<(f64, f64)>> {
     let (mut parts, mut last): (Vec<Vec<_>>, Option<(f64, f64)>) = (vec![Vec::new()], None);
     for (tau, value) in points {
         let point = (frame.x(tau), frame.y(value));
@@ -361,7 +365,7 @@ pub(in crate::report) fn inside(
 }
 
 /// Three to six round values of an axis.
-pub(in crate::report) fn round_values(low: f64, high: f64) -> Vec<f64> {
+pub fn round_values(low: f64, high: f64) -> Vec<f64> {
     let rough = (high - low) / 4.0;
     let power = 10f64.powf(rough.log10().floor());
     let step =
@@ -375,14 +379,14 @@ pub(in crate::report) fn round_values(low: f64, high: f64) -> Vec<f64> {
 }
 
 /// A round value without the digits that its arithmetic left.
-pub(in crate::report) fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     let rounded: f64 = format!("{value:.6e}").parse().unwrap_or(value);
     format!("{}", rounded + 0.0)
 }
 
 /// Temperatures to write on a log axis: 1, 2 and 5 times powers of ten, or powers alone where those
 /// would be too many.
-pub(in crate::report) fn temperatures(first: f64, last: f64) -> Vec<(f64, String)> {
+pub fn temperatures(first: f64, last: f64) -> Vec<(f64, String)> {
     let decades = (last / first).log10();
     let digits: &[f64] = if decades < 2.4 { &[1.0, 2.0, 5.0] } else { &[1.0] };
     let stride = (decades / 8.0).ceil().max(1.0) as i32;

@@ -5,17 +5,19 @@
 
 use softargmax::{Estimate, Outcome};
 
-use super::super::fit::p_value_text;
-use super::super::text::{loss, percent, points, signed, significant, tau};
-use crate::calibration::view::{After, Calibration};
+use super::view::{After, Calibration, Caller};
+use crate::text::{loss, p_value_text, percent, points, signed, significant, tau};
 
 /// The report in words, from the most important to the least.
-pub(super) struct Words {
-    pub(super) headline: String,
-    pub(super) findings: Vec<String>,
-    /// The command that applies the temperature, where one is advised.
-    pub(super) command: Option<String>,
-    pub(super) caveats: Vec<String>,
+pub struct Words {
+    /// The finding.
+    pub headline: String,
+    /// What bears it, in sentences.
+    pub findings: Vec<String>,
+    /// What applies the temperature, where one is advised.
+    pub command: Option<String>,
+    /// What to bear in mind.
+    pub caveats: Vec<String>,
 }
 
 /// Fewer rows than this give intervals too wide for most decisions.
@@ -27,22 +29,28 @@ const LEVEL: f64 = 0.05;
 /// Two standard deviations.
 const Z_95: f64 = 1.96;
 
-pub(super) fn words(calibration: &Calibration) -> Words {
+/// The words of a report.
+pub fn words(calibration: &Calibration) -> Words {
     let mut findings = vec![sureness(calibration)];
     let mut command = None;
     match (&calibration.estimate, &calibration.after) {
         (Some(estimate), Some(after)) => {
             findings.push(effect(calibration, estimate, after));
-            findings.push(remainder(after));
+            findings.push(remainder(calibration, after));
             let is_advised =
                 matches!(verdict(estimate, after), Verdict::Helps | Verdict::ProbablyHelps);
-            command = (is_advised && calibration.is_appliable).then(|| {
-                format!(
-                    "softargmax apply {} -t {} -o probabilities.npy",
-                    quoted(&calibration.logits),
-                    tau(estimate.temperature.tau())
-                )
-            });
+            let tau = tau(estimate.temperature.tau());
+            command = match calibration.caller {
+                _ if !is_advised => None,
+                Caller::Program { is_appliable: false } => None,
+                Caller::Program { .. } => {
+                    let logits = quoted(&calibration.name);
+                    Some(format!("softargmax apply {logits} -t {tau} -o probabilities.npy"))
+                }
+                Caller::Python => {
+                    Some(format!("softargmax.softmax(logits, axis=-1, temperature={tau})"))
+                }
+            };
         }
         _ => {
             findings.push(no_temperature(calibration.outcome).to_owned());
@@ -155,7 +163,7 @@ fn effect(calibration: &Calibration, estimate: &Estimate, after: &After) -> Stri
 }
 
 /// Whether what is left of the ECE asks for more than a temperature.
-fn remainder(after: &After) -> String {
+fn remainder(calibration: &Calibration, after: &After) -> String {
     let error = &after.panel.ece;
     let (ece, typical, limit) =
         (percent(error.ece), percent(error.null.mean), percent(error.null.quantile_95));
@@ -169,10 +177,13 @@ fn remainder(after: &After) -> String {
              to mend."
         )
     } else {
+        let richer = match calibration.caller {
+            Caller::Program { .. } => "softargmax fit --model auto",
+            Caller::Python => "softargmax.fit_calibrator",
+        };
         format!(
             "The ECE that remains, {ece}, is more than noise: {noise}. One temperature is not \
-             enough; a bias per class (softargmax fit --model auto) or one temperature per group \
-             may be."
+             enough; a bias per class ({richer}) or one temperature per group may be."
         )
     }
 }
@@ -246,11 +257,14 @@ fn caveats(calibration: &Calibration) -> Vec<String> {
         );
     }
     if calibration.estimate.is_some() {
-        caveats.push(
+        let fit = match calibration.caller {
+            Caller::Program { .. } => "softargmax fit",
+            Caller::Python => "softargmax.fit_temperature",
+        };
+        caveats.push(format!(
             "The temperature here comes from half of the rows, so that the other half can judge \
-             it. softargmax fit takes all of them for the one to use."
-                .to_owned(),
-        );
+             it. {fit} takes all of them for the one to use."
+        ));
     }
     caveats.push(
         "All of this holds for rows like these. Other data need a fit of their own.".to_owned(),

@@ -8,10 +8,10 @@
 use softargmax::Step;
 use svg::node::element::{Circle, Group, Path, Rectangle};
 
-use super::super::pen::{curve, quiet, rule, tenth, text, through};
-use super::super::text::{percent, tau};
-use super::picture::{LEFT, Picture, RIGHT, TOP};
-use crate::calibration::view::{Moment, Panel};
+use super::view::{Moment, Panel};
+use crate::pen::{curve, quiet, rule, tenth, text, through};
+use crate::picture::{LEFT, Picture, RIGHT, TOP};
+use crate::text::{percent, tau};
 
 const BOTTOM: f64 = TOP + RIGHT - LEFT;
 /// The histogram's bars stand on its floor, below the diagram.

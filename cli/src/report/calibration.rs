@@ -5,13 +5,11 @@
 use std::fmt::Write as _;
 
 use softargmax::{Band, Step};
+use softargmax_report::calibration::{Calibration, Cell, Panel, lines, words};
 
-use super::super::bars::Bars;
-use super::super::table::{Table, print as print_to_stdout};
-use super::super::text::{percent, tau};
-use super::table::{Cell, lines};
-use super::words::words;
-use crate::calibration::view::{Calibration, Panel};
+use super::bars::Bars;
+use super::table::{Table, print as print_to_stdout};
+use super::text::{percent, tau};
 use crate::error::CliError;
 
 const COLUMNS: usize = 32;
@@ -182,7 +180,7 @@ fn table(calibration: &Calibration) -> Result<(), CliError> {
 }
 
 /// Broken into lines of at most so many characters.
-pub(in crate::report) fn filled(text: &str, width: usize) -> String {
+pub(super) fn filled(text: &str, width: usize) -> String {
     let (mut filled, mut column) = (String::new(), 0);
     for word in text.split(' ') {
         let length = word.chars().count();

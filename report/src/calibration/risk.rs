@@ -3,11 +3,11 @@
 use softargmax::RiskCoverage;
 use svg::node::element::Group;
 
-use super::super::pen::{curve, quiet, rule, text};
-use super::super::text::{percent, tau};
 use super::curves::round_values;
-use super::picture::{LEFT, Picture, RIGHT, TOP};
-use crate::calibration::view::{Calibration, Moment};
+use super::view::{Calibration, Moment};
+use crate::pen::{curve, quiet, rule, text};
+use crate::picture::{LEFT, Picture, RIGHT, TOP};
+use crate::text::{percent, tau};
 
 const BOTTOM: f64 = TOP + 190.0;
 const HEIGHT: f64 = BOTTOM + 40.0;

@@ -2,17 +2,16 @@
 
 use std::fmt::{self, Write};
 
-use super::super::text::{loss, percent, points, signed, significant, tau};
-use super::picture::{INK, Picture};
 use super::table::{Cell, lines};
+use super::view::Calibration;
 use super::words::{Words, words};
 use super::{curves, reliability, risk};
-use crate::calibration::view::Calibration;
-
-pub(in crate::report) const STYLE: &str = include_str!("page.css");
+use crate::markup::{Escaped, STYLE, unbroken};
+use crate::picture::{INK, Picture};
+use crate::text::{loss, percent, points, signed, significant, tau};
 
 /// The whole page.
-pub(crate) fn page(calibration: &Calibration) -> String {
+pub fn page(calibration: &Calibration) -> String {
     let mut page = String::new();
     // Writing to a String cannot fail.
     let _ = write(&mut page, calibration);
@@ -21,7 +20,7 @@ pub(crate) fn page(calibration: &Calibration) -> String {
 
 fn write(out: &mut String, calibration: &Calibration) -> fmt::Result {
     let words = words(calibration);
-    let name = Escaped(&calibration.logits);
+    let name = Escaped(&calibration.name);
     write!(
         out,
         "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n\
@@ -47,12 +46,11 @@ fn opening(out: &mut String, calibration: &Calibration, words: &Words) -> fmt::R
     write!(
         out,
         "<header>\n<p class=\"eyebrow\">Calibration report</p>\n<h1>{}</h1>\n\
-         <p class=\"source\">{}, labels {}: {rows} rows, {} classes. τ is fitted on {} rows drawn \
+         <p class=\"source\">{}: {rows} rows, {} classes. τ is fitted on {} rows drawn \
          at random; every figure here is measured on the other {}.</p>\n</header>\n<dl \
          class=\"tiles\">\n",
         Escaped(&unbroken(&words.headline)),
-        Escaped(&calibration.logits),
-        Escaped(&calibration.labels),
+        Escaped(&calibration.source),
         calibration.classes,
         split.fitted,
         split.held_out,
@@ -257,36 +255,4 @@ fn closing(out: &mut String, calibration: &Calibration, words: &Words) -> fmt::R
 
 fn picture(out: &mut String, picture: &Picture) -> fmt::Result {
     writeln!(out, "<figure>{}</figure>", picture.svg())
-}
-
-/// A sentence whose short formulas and units are not broken between lines.
-pub(in crate::report) fn unbroken(sentence: &str) -> String {
-    let pieces = [" = ", " %", "noise ", "± "];
-    pieces
-        .iter()
-        .fold(sentence.to_owned(), |text, piece| text.replace(piece, &piece.replace(' ', "\u{a0}")))
-        .replace(", p ", ", p\u{a0}")
-        .replace("(p ", "(p\u{a0}")
-        .replace(" to −", " to\u{a0}−")
-        .replace(" to +", " to\u{a0}+")
-}
-
-/// Text as it stands in XML, also within quotes.
-pub(in crate::report) struct Escaped<'a>(pub(in crate::report) &'a str);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|letter| match letter {
-            '&' => f.write_str("&amp;"),
-            '<' => f.write_str("&lt;"),
-            '>' => f.write_str("&gt;"),
-            '"' => f.write_str("&quot;"),
-            '\'' => f.write_str("&#39;"),
-            // XML has no way to write these at all.
-            letter if letter.is_control() && !matches!(letter, '\n' | '\t') => {
-                f.write_char('\u{fffd}')
-            }
-            letter => f.write_char(letter),
-        })
-    }
 }

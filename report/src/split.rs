@@ -12,29 +12,19 @@
 const SORTED: usize = 1 << 22;
 
 /// Which part every row is in.
-pub(crate) struct Split {
+pub struct Split {
     seed: u64,
     ends: Vec<u64>,
 }
 
 impl Split {
     /// Deals the rows that count into a first part and a second of `share` of them.
-    pub(crate) fn holding_out(
-        share: f64,
-        seed: u64,
-        rows: usize,
-        counts: impl Fn(usize) -> bool,
-    ) -> Self {
+    pub fn holding_out(share: f64, seed: u64, rows: usize, counts: impl Fn(usize) -> bool) -> Self {
         Self::at(&[1.0 - share], seed, rows, counts)
     }
 
     /// Deals the rows that count into so many equal parts.
-    pub(crate) fn folds(
-        parts: u32,
-        seed: u64,
-        rows: usize,
-        counts: impl Fn(usize) -> bool,
-    ) -> Self {
+    pub fn folds(parts: u32, seed: u64, rows: usize, counts: impl Fn(usize) -> bool) -> Self {
         let ends: Vec<f64> = (1..parts).map(|k| f64::from(k) / f64::from(parts)).collect();
         Self::at(&ends, seed, rows, counts)
     }
@@ -55,13 +45,13 @@ impl Split {
     }
 
     /// The part of a row: 0 for the first.
-    pub(crate) fn part(&self, row: usize) -> usize {
+    pub fn part(&self, row: usize) -> usize {
         let key = key(self.seed, row);
         self.ends.iter().filter(|&&end| key >= end).count()
     }
 
     /// How many parts there are.
-    pub(crate) fn parts(&self) -> usize {
+    pub fn parts(&self) -> usize {
         self.ends.len() + 1
     }
 }

@@ -1,17 +1,13 @@
 //! From rows to what the report shows of them.
 
 use softargmax::{
-    Binning, Error, Resampling, Score, Temperature, Temperatures, brier_parts, calibration_error,
+    Binning, Error, Resampling, Score, Temperature, TemperatureFit, brier_parts, calibration_error,
     consistency_band, isotonic, kolmogorov_smirnov, paired_bootstrap, risk_coverage,
     smooth_calibration_error, summarise,
 };
 
-use super::view::{After, Calibration, Panel, Point, Split};
-use crate::args::{Content, ReportArgs};
-use crate::error::CliError;
-use crate::fit::split::Split as Dealt;
-use crate::input::Labels;
-use crate::labelled::Labelled;
+use super::view::{After, Calibration, Caller, Panel, Point, Split};
+use crate::split::Split as Dealt;
 
 /// Bins of the ECE.
 const BINS: usize = 15;
@@ -28,42 +24,83 @@ const REPLICATES: u32 = 200;
 /// The curves reach this factor beyond τ = 1 and the temperature found.
 const BEYOND: f64 = 3.0;
 
+/// A report of fewer rows is to be refused: it needs two to fit on and two to measure.
+pub const FEWEST_ROWS: usize = 4;
+
+/// Logits with labels, of which some rows at a time are fitted or scored.
+pub trait LabelledRows {
+    /// How a refusal is told.
+    type Refusal;
+
+    /// How many rows there are.
+    fn rows(&self) -> usize;
+
+    /// How many classes a row has.
+    fn classes(&self) -> usize;
+
+    /// Whether a row has a label and a weight.
+    fn counts(&self, row: usize) -> bool;
+
+    /// The class of a row; `None` where it has none, or shares of several.
+    fn class(&self, row: usize) -> Option<usize>;
+
+    /// The temperature of the rows to be kept.
+    fn fit(&self, keep: &dyn Fn(usize) -> bool) -> Result<TemperatureFit, Self::Refusal>;
+
+    /// The scores of those of the rows to be kept that count, at a temperature.
+    fn scores(
+        &self,
+        keep: &dyn Fn(usize) -> bool,
+        tau: Temperature,
+    ) -> Result<Vec<Score>, Self::Refusal>;
+
+    /// Tells what the library refuses.
+    fn refuse(&self, error: Error) -> Self::Refusal;
+}
+
+/// What a report is of, beside the rows.
+pub struct Question {
+    /// What the logits are called.
+    pub name: String,
+    /// The same, and where the labels are from.
+    pub source: String,
+    /// Who asks.
+    pub caller: Caller,
+    /// Of the split, and of what is drawn anew.
+    pub seed: u64,
+}
+
 /// Fits a temperature on one half of the rows and measures the other, before and after.
-pub(super) fn measure(labelled: &Labelled, args: &ReportArgs) -> Result<Calibration, CliError> {
-    let seed = args.seed;
-    let block = labelled.all().ok_or_else(|| CliError::internal("the rows are not in memory"))?;
+pub fn measure<L: LabelledRows>(
+    labelled: &L,
+    question: Question,
+) -> Result<Calibration, L::Refusal> {
+    let Question { name, source, caller, seed } = question;
     let counts = |row: usize| labelled.counts(row);
     let counted = (0..labelled.rows()).filter(|&row| counts(row)).count();
-    if counted < 4 {
-        let name = labelled.name();
-        return Err(CliError::refused(format!(
-            "{name}: {counted} rows with a label and a weight are too few"
-        ))
-        .hint("a report needs two to fit on and two to measure"));
-    }
     let dealt = Dealt::holding_out(0.5, seed, labelled.rows(), counts);
-    let refuse = |error: Error| labelled.refuse(0, error);
     let is_fitted = |row: usize| dealt.part(row) == 0;
     let is_held_out = |row: usize| dealt.part(row) == 1;
 
-    let fit = block.fit(&is_fitted, None).map_err(refuse)?;
-    let scores = |tau: Temperature| block.scores(&is_held_out, Temperatures::One(tau));
+    let fit = labelled.fit(&is_fitted)?;
+    let scores = |tau: Temperature| labelled.scores(&is_held_out, tau);
     let resampling = Resampling { seed, ..Resampling::default() };
-    let scores_before = scores(Temperature::ONE).map_err(refuse)?;
+    let scores_before = scores(Temperature::ONE)?;
     let after = fit.estimate.map(|estimate| {
         let scores_after = scores(estimate.temperature)?;
-        let differences = paired_bootstrap(&scores_before, &scores_after, 0.95, &resampling)?;
+        let differences = paired_bootstrap(&scores_before, &scores_after, 0.95, &resampling)
+            .map_err(|error| labelled.refuse(error))?;
         Ok(After { panel: panel(estimate.temperature, &scores_after, &resampling), differences })
     });
     let found = fit.estimate.map_or(1.0, |estimate| estimate.temperature.tau());
-    let profile = temperatures(found, scores_before.len() * block.classes)
+    let profile = temperatures(found, scores_before.len() * labelled.classes())
         .map(|tau| Ok(point(tau, &scores(tau)?, seed)))
         .collect::<Result<_, _>>();
     Ok(Calibration {
-        logits: labelled.name().to_owned(),
-        labels: args.data.labels.display().to_string(),
+        name,
+        source,
+        caller,
         classes: labelled.classes(),
-        is_appliable: args.data.input != Content::Probabilities,
         split: Split {
             fitted: counted - scores_before.len(),
             held_out: scores_before.len(),
@@ -75,8 +112,8 @@ pub(super) fn measure(labelled: &Labelled, args: &ReportArgs) -> Result<Calibrat
         outcome: fit.outcome,
         estimate: fit.estimate,
         before: panel(Temperature::ONE, &scores_before, &resampling),
-        after: after.transpose().map_err(refuse)?,
-        profile: profile.map_err(refuse)?,
+        after: after.transpose()?,
+        profile: profile?,
     })
 }
 
@@ -139,14 +176,15 @@ fn point(tau: Temperature, scores: &[Score], seed: u64) -> Point {
 }
 
 /// How many classes no row of the fit is labelled with.
-fn unseen(labelled: &Labelled, is_fitted: &dyn Fn(usize) -> bool) -> usize {
-    // Shares usually leave no class without any.
-    let Labels::Classes(labels) = &labelled.labels else { return 0 };
+fn unseen<L: LabelledRows>(labelled: &L, is_fitted: &dyn Fn(usize) -> bool) -> usize {
     let mut seen = vec![false; labelled.classes()];
-    for (row, &label) in labels.iter().enumerate() {
-        if let Some(class) = usize::try_from(label).ok().and_then(|label| seen.get_mut(label)) {
-            *class |= labelled.counts(row) && is_fitted(row);
+    let mut are_classes = false;
+    for row in 0..labelled.rows() {
+        if let Some(class) = labelled.class(row) {
+            are_classes = true;
+            seen[class] |= labelled.counts(row) && is_fitted(row);
         }
     }
-    seen.into_iter().filter(|seen| !seen).count()
+    // Shares usually leave no class without any.
+    if are_classes { seen.into_iter().filter(|seen| !seen).count() } else { 0 }
 }
