@@ -1,0 +1,4 @@
+#![forbid(unsafe_code)]
+//! The program `softargmax-cluster`: to come.
+
+fn main() {}
