@@ -47,6 +47,14 @@ impl FileTables {
         }
         Ok(())
     }
+
+    /// The files that a path means, in the order of their names.
+    ///
+    /// # Errors
+    /// [`Refused`] where nothing lies there.
+    pub async fn files(context: &SessionContext, path: &str) -> Result<Vec<String>> {
+        found(&context.state(), path, &ListingTableUrl::parse(path)?).await
+    }
 }
 
 /// Formats by the ends of names.
@@ -72,17 +80,25 @@ fn format_of(name: &str) -> Option<(String, &'static str, Option<&str>)> {
     Some((whole, format, compression))
 }
 
+/// The files of a path; at least one.
+async fn found(state: &SessionState, path: &str, url: &ListingTableUrl) -> Result<Vec<String>> {
+    let hint = "name a file, a folder that ends in /, or a glob such as 'logs/*.parquet'";
+    let files = list(state, url).await.map_err(|error| {
+        Refused::argument(FROM, format!("'{path}': {}", error.strip_backtrace()), hint)
+    })?;
+    if files.is_empty() {
+        return Err(
+            Refused::argument(FROM, format!("'{path}': there is no such file"), hint).into()
+        );
+    }
+    Ok(files)
+}
+
 async fn table(state: &SessionState, path: &str) -> Result<ListingTable> {
     let url = ListingTableUrl::parse(path)?;
     let refused = |reason: String, hint: &str| Refused::argument(FROM, reason, hint);
-    let files = list(state, &url).await.map_err(|error| {
-        let hint = "name a file, a folder that ends in /, or a glob such as 'logs/*.parquet'";
-        refused(format!("'{path}': {}", error.strip_backtrace()), hint)
-    })?;
-    let Some(first) = files.first() else {
-        let hint = "name a file, a folder that ends in /, or a glob such as 'logs/*.parquet'";
-        return Err(refused(format!("'{path}': there is no such file"), hint).into());
-    };
+    let files = found(state, path, &url).await?;
+    let first = &files[0];
     let unknown = |file: &str| {
         let hint = "files end in .parquet, .arrow, .csv, .json or .jsonl";
         refused(format!("{file}: its format does not show in its name"), hint)

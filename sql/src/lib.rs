@@ -6,6 +6,7 @@
 //! waiting.rs                       rows of a group, until they are worth a pass
 //! temperature_fit.rs               of rows:    temperature_fit, temperature_scan
 //! calibration.rs                               calibration
+//! output.rs, json.rs, cells.rs     what a query gives, to a file or the eye; stopped.rs: why it gives nothing
 //! files.rs, locate.rs              tables that are named by a path; where a refused row lies
 //! ```
 //!
@@ -49,12 +50,16 @@
 #![forbid(unsafe_code)]
 
 mod calibration;
+mod cells;
 mod files;
 mod functions;
+mod json;
 mod label;
 mod locate;
 mod logits;
+mod output;
 mod refused;
+mod stopped;
 mod tau;
 mod temperature_fit;
 mod waiting;
@@ -66,7 +71,9 @@ use datafusion::prelude::SessionContext;
 
 pub use files::FileTables;
 pub use locate::{Place, locate};
+pub use output::{Format, Output};
 pub use refused::Refused;
+pub use stopped::SqlError;
 
 /// The functions of one row, for whoever keeps a registry of their own.
 pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {

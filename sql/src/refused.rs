@@ -1,15 +1,17 @@
 //! What a function does not take: an argument of another type, or a row.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use datafusion::error::DataFusionError;
+use serde::{Deserialize, Serialize};
 
 use crate::logits::Number;
 
 /// Why a function stopped, and what to do about it on a second line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Refused {
-    function: &'static str,
+    function: Cow<'static, str>,
     reason: String,
     hint: String,
     is_of_row: bool,
@@ -23,7 +25,7 @@ impl Refused {
         hint: impl fmt::Display,
     ) -> Self {
         let (reason, hint) = (reason.to_string(), hint.to_string());
-        Refused { function, reason, hint, is_of_row: false }
+        Refused { function: Cow::Borrowed(function), reason, hint, is_of_row: false }
     }
 
     /// A row, which others may follow that are right.
@@ -36,8 +38,8 @@ impl Refused {
     }
 
     /// Which function it was.
-    pub fn function(&self) -> &'static str {
-        self.function
+    pub fn function(&self) -> &str {
+        &self.function
     }
 
     /// What was wrong.
@@ -65,6 +67,23 @@ impl Refused {
             cause = error.source();
         }
         None
+    }
+
+    /// The refusal that the words of an error tell of, if they do: over a wire nothing else is left of it.
+    pub fn from_words(words: &str) -> Option<Refused> {
+        let (_, rest) = words.split_once(MARK)?;
+        serde_json::Deserializer::from_str(rest).into_iter().next()?.ok()
+    }
+}
+
+/// What a refusal begins with in debugging output.
+const MARK: &str = "Refused ";
+
+/// In a form that [`Refused::from_words`] reads.
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = serde_json::to_string(self).map_err(|_| fmt::Error)?;
+        write!(f, "{MARK}{text}")
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use softargmax_sql::Format;
 
 /// Softmax with temperature in SQL: queries over Parquet, Arrow, CSV and JSON files.
 ///
@@ -38,19 +39,4 @@ pub(crate) struct CommandLine {
     /// How many parts of the work run at a time; what is fitted has the same bits for any number [default: all cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
-}
-
-/// How rows are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Columns for the eye; one row below the other where they are wide
-    Table,
-    /// With a header; what a struct holds in columns of its own
-    Csv,
-    /// One object, schema softargmax.sql/1
-    Json,
-    /// One object a line
-    Jsonl,
-    /// Parquet (to a file)
-    Parquet,
 }

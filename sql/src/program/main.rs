@@ -7,10 +7,6 @@
 //! ```
 
 mod args;
-mod cells;
-mod error;
-mod json;
-mod output;
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -20,11 +16,9 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
-use softargmax_sql::{FileTables, Refused, locate, register_all};
+use softargmax_sql::{FileTables, Output, Refused, SqlError, locate, register_all};
 
 use args::CommandLine;
-use error::SqlError;
-use output::Output;
 
 fn main() -> ExitCode {
     let line = CommandLine::parse();

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use crate::rows::{CLASSES, Data, Layout, write};
-use datafusion::arrow::array::{ArrayRef, Float32Array, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_softargmax-sql"))
@@ -249,6 +249,7 @@ fn what_is_not_there_is_told() {
         refused(folder.path(), &["select 1 from 'notes.txt'"])
             .contains("its format does not show in its name")
     );
+    std::fs::remove_file(folder.path().join("notes.txt")).unwrap();
     std::fs::write(folder.path().join("a.csv"), "x\n1\n").unwrap();
     assert!(refused(folder.path(), &["select 1 from '*'"]).contains("are not of one format"));
     assert!(refused(folder.path(), &["select 1", "-o", "x.unknown"]).contains("--format"));

@@ -4,18 +4,33 @@ use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::parquet::arrow::ArrowWriter;
 use tempfile::NamedTempFile;
 
-use crate::args::Format;
 use crate::cells;
-use crate::error::SqlError;
 use crate::json::Row;
+use crate::stopped::SqlError;
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns for the eye; one row below the other where they are wide
+    Table,
+    /// With a header; what a struct holds in columns of its own
+    Csv,
+    /// One object, schema softargmax.sql/1
+    Json,
+    /// One object a line
+    Jsonl,
+    /// Parquet (to a file)
+    Parquet,
+}
 
 /// Takes batches, one after the other.
-pub(crate) struct Output {
+pub struct Output {
     format: Format,
     sink: Sink,
     /// Of the target, in messages.
@@ -33,8 +48,11 @@ enum Sink {
 }
 
 impl Output {
-    /// Finds out whether there is anywhere to write to.
-    pub(crate) fn open(
+    /// Finds out whether there is anywhere to write to: a file, or standard output without one or for `-`.
+    ///
+    /// # Errors
+    /// Where nothing can be written, or the format does not show in the name.
+    pub fn open(
         path: Option<&Path>,
         format: Option<Format>,
         schema: SchemaRef,
@@ -79,7 +97,10 @@ impl Output {
     }
 
     /// Writes the rows of a batch.
-    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), SqlError> {
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), SqlError> {
         match self.format {
             Format::Table => self.table.extend(cells::rows(batch).map_err(SqlError::internal)?),
             Format::Csv => {
@@ -110,8 +131,11 @@ impl Output {
         Ok(())
     }
 
-    /// Ends it, and puts a file in its place.
-    pub(crate) fn finish(mut self) -> Result<(), SqlError> {
+    /// Ends it, and puts a file in its place. Without this, nothing is left of it.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn finish(mut self) -> Result<(), SqlError> {
         match self.format {
             Format::Table => {
                 let names = cells::names(&RecordBatch::new_empty(self.schema.clone()));

@@ -1,4 +1,4 @@
-//! What the program says when it cannot go on, and the code it exits with.
+//! What a program of the engine says when it cannot go on, and the code it exits with.
 
 use std::fmt;
 use std::io;
@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
-use softargmax_sql::Refused;
+
+use crate::refused::Refused;
 
 /// Why the program stopped: what was wrong, and perhaps what to do about it.
 #[derive(Debug)]
-pub(crate) struct SqlError {
+pub struct SqlError {
     code: u8,
     message: String,
     hint: Option<String>,
@@ -18,12 +19,12 @@ pub(crate) struct SqlError {
 
 impl SqlError {
     /// The input is not what it must be; exit code 2.
-    pub(crate) fn refused(message: impl fmt::Display) -> Self {
+    pub fn refused(message: impl fmt::Display) -> Self {
         SqlError { code: 2, message: message.to_string(), hint: None }
     }
 
     /// Something that cannot happen did; exit code 1.
-    pub(crate) fn internal(message: impl fmt::Display) -> Self {
+    pub fn internal(message: impl fmt::Display) -> Self {
         SqlError { code: 1, message: message.to_string(), hint: None }
     }
 
@@ -34,18 +35,20 @@ impl SqlError {
     }
 
     /// The same error with a line that says what to do.
-    pub(crate) fn hint(self, hint: impl fmt::Display) -> Self {
+    pub fn hint(self, hint: impl fmt::Display) -> Self {
         SqlError { hint: Some(hint.to_string()), ..self }
     }
 
     /// Prints it, and tells the code to exit with.
-    pub(crate) fn report(&self) -> ExitCode {
+    pub fn report(&self) -> ExitCode {
         if self.code != 0 {
             eprintln!("{self}");
         }
         ExitCode::from(self.code)
     }
 }
+
+impl std::error::Error for SqlError {}
 
 impl fmt::Display for SqlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
