@@ -34,8 +34,7 @@ pub(crate) fn rows(batch: &RecordBatch) -> Result<Vec<Vec<String>>, ArrowError> 
     let options = FormatOptions::new().with_null("");
     let formatters = columns.iter().map(|column| ArrayFormatter::try_new(column, &options));
     let formatters = formatters.collect::<Result<Vec<_>, _>>()?;
-    let text =
-        |row: usize| formatters.iter().map(move |column| Ok(column.value(row).try_to_string()?));
+    let text = |row: usize| formatters.iter().map(move |column| column.value(row).try_to_string());
     (0..batch.num_rows()).map(|row| text(row).collect()).collect()
 }
 

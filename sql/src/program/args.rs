@@ -18,7 +18,7 @@ use softargmax_sql::Format;
     after_help = "\
 Examples:
   softargmax-sql \"select model, temperature_fit(logits, label) from 'logs/*.parquet' group by model\"
-  softargmax-sql \"select nll(logits, label, '1.8') as loss from 'logs.parquet' order by loss desc limit 10\"
+  softargmax-sql \"select nll(logits, label) as loss from 'logs.parquet' order by loss desc limit 9\"
   softargmax-sql \"select softmax(logits, '1.8') as p from 'logs.parquet'\" -o probabilities.parquet
 
 Exit codes: 0 done · 1 internal error · 2 refused: bad input or usage"
