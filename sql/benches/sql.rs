@@ -71,11 +71,12 @@ fn main() -> Result<(), Failure> {
         Ok(std::fs::read_dir(set)?.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum())
     };
     let document = json!({
+        "schema": "softargmax.bench-sql/1",
         "command": "make bench-sql",
         "rows": rows, "classes": 10, "bytes": bytes(&all)?,
         "machine": { "cpu": cpu(), "cores": std::thread::available_parallelism()?.get() },
         "compiler": said("rustc", &["--version"]), "commit": said("git", &["rev-parse", "--short=12", "HEAD"]),
-        "profile": "bench (release without link-time optimisation)",
+        "profile": if cfg!(debug_assertions) { "unoptimised" } else { "bench: release without link-time optimisation, planning unoptimised" },
         "rounds": rounds,
         "seconds": { "scan": spread(column(0)), "fit": spread(column(1)), "fit_of_half": spread(column(2)) },
         "fit_to_scan": spread(ratio(1, 0)),
