@@ -127,7 +127,7 @@ pub(crate) struct SweepArgs {
     pub(crate) json: bool,
 }
 
-/// Ask in SQL, over Parquet, Arrow, CSV and JSON files, through the program softargmax-sql.
+/// Ask in SQL, over Parquet, Arrow, CSV and JSON files, through softargmax-sql.
 ///
 /// That is a package of its own; `softargmax-sql --help` shows its functions and flags.
 #[derive(Args, Debug)]
