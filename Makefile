@@ -7,18 +7,25 @@ FUZZ_SECONDS ?= 60
 PYTHON ?= python3
 # For the Python package and its tests: all that they need, and nothing of the machine's own.
 PYTHON_ENV = .venv-python
+# What is compiled with DataFusion, in a profile of its own.
+ENGINE = --profile engine --package softargmax-sql --package softargmax-cluster
+NOT_ENGINE = --exclude softargmax-sql --exclude softargmax-cluster
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL = help
-.PHONY: help test test-python test-torch wheel check fmt docs accuracy bench guard bench-peers bench-fit bench-sample bench-contrastive bench-python memory fixtures digits fuzz sanitize valgrind
+.PHONY: help test test-engine test-python test-torch wheel check fmt docs accuracy bench guard bench-peers bench-fit bench-sample bench-contrastive bench-python bench-sql memory fixtures digits fuzz sanitize valgrind
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
 test: ## all tests: library and program, with every feature and with none, and the Python package
-	$(CARGO) test --workspace --exclude softargmax-python --all-features --no-fail-fast
+	$(CARGO) test --workspace --exclude softargmax-python $(NOT_ENGINE) --all-features --no-fail-fast
 	$(CARGO) test --package softargmax --no-default-features --no-fail-fast
 	$(MAKE) test-python
+	$(MAKE) test-engine
+
+test-engine: ## SQL and the cluster: both at once, so that the engine is compiled once
+	$(CARGO) test $(ENGINE) --no-fail-fast
 
 test-python: $(PYTHON_ENV)/ready ## the Python package: its wheel in an environment of its own with the tests, and in an empty one
 	$(CARGO) build --quiet --package softargmax-cli
@@ -45,9 +52,11 @@ wheel: $(PYTHON_ENV)/ready ## the wheel and the source distribution of the Pytho
 
 check: ## format, lints, documentation, generated documents, vectorisation
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	$(CARGO) clippy --workspace $(NOT_ENGINE) --all-targets --all-features -- -D warnings
 	$(CARGO) clippy --package softargmax --all-targets --no-default-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace $(NOT_ENGINE) --all-features --no-deps
+	# As a build and not as a check, which would go through the whole engine once more.
+	CLIPPY_ARGS="-D__CLIPPY_HACKERY__warnings" RUSTC_WORKSPACE_WRAPPER=clippy-driver $(CARGO) build $(ENGINE) --all-targets
 	$(PROGRAM) help-markdown | diff docs/cli.md -
 	$(CARGO) bench --bench accuracy -- --check $(CURDIR)/docs/accuracy.md
 	$(CARGO) bench --bench speed -- --guard
@@ -90,6 +99,9 @@ bench-contrastive: .venv ## contrastive losses beside torch and jax (downloads t
 	.venv/bin/pip install --quiet --requirement benches/contrastive_requirements.txt
 	.venv/bin/python benches/contrastive_peers.py $(CARGO) bench --quiet --profile release --bench contrastive -- \
 		$(CURDIR)/benches/results/contrastive.json
+
+bench-sql: ## a fit of 10^7 rows of Parquet beside a bare scan (compiles the engine, writes and removes a gigabyte), write benches/results/sql.json
+	$(CARGO) bench --quiet --package softargmax-sql -- --json $(CURDIR)/benches/results/sql.json
 
 memory: ## the memory contrastive losses take at full size, write benches/results/memory.json (a minute or two)
 	$(CARGO) bench --quiet --profile release --bench memory -- --json $(CURDIR)/benches/results/memory.json

@@ -74,6 +74,7 @@ pub(crate) enum Verb {
     Distill(DistillArgs),
     Teacher(TeacherArgs),
     Contrast(ContrastArgs),
+    Sql(SqlArgs),
     Completions(CompletionsArgs),
     /// Print docs/cli.md.
     #[command(hide = true)]
@@ -124,6 +125,24 @@ pub(crate) struct SweepArgs {
     /// Print one JSON object, schema softargmax.sweep/1
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Ask in SQL, over Parquet, Arrow, CSV and JSON files, through softargmax-sql.
+///
+/// That is a package of its own; `softargmax-sql --help` shows its functions and flags.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  softargmax sql \"select model, temperature_fit(logits, label) from 'logs/*.parquet' group by model\"")]
+pub(crate) struct SqlArgs {
+    /// What softargmax-sql is called with
+    #[arg(
+        required = true,
+        value_name = "ARGUMENTS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    arguments: Vec<OsString>,
 }
 
 /// Turn a file of logits into a file of probabilities.

@@ -22,6 +22,7 @@ mod report;
 mod sample;
 mod scan;
 mod solve;
+mod sql;
 mod sweep;
 mod teacher;
 
@@ -53,6 +54,7 @@ fn run(verb: Verb) -> Result<ExitCode, CliError> {
         Verb::Distill(args) => distill::run(&args)?,
         Verb::Teacher(args) => teacher::run(&args.verb)?,
         Verb::Contrast(args) => contrast::run(&args)?,
+        Verb::Sql(_) => return sql::run(),
         Verb::Completions(args) => docs::completions(args.shell)?,
         Verb::HelpMarkdown => docs::help_markdown()?,
     }

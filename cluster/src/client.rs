@@ -1,0 +1,170 @@
+//! The two that ask: `fit` and `apply`.
+//!
+//! ```text
+//! fit      one query, select temperature_fit(…), in as many tasks as are asked for; asked again if an executor that held
+//!          the answer died
+//! apply    for every file a query of one task, copy (select …, softmax(…)) to …, several at a time; the file is
+//!          renamed into the folder when it is whole
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use ballista::prelude::{SessionConfigExt, SessionContextExt};
+use datafusion::dataframe::DataFrameWriteOptions;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::{StreamExt, TryStreamExt};
+use softargmax_sql::{FileTables, Output, Refused, SqlError, locate, register_all};
+
+use crate::args::{ApplyArgs, FitArgs, RowsArgs};
+use crate::nodes::host_and_port;
+
+/// How often a query is asked that failed for no fault of its rows.
+const ATTEMPTS: usize = 3;
+
+pub(crate) async fn fit(args: &FitArgs) -> Result<(), SqlError> {
+    let call =
+        format!("temperature_fit({}, {}) as fit", name(&args.rows.logits), name(&args.label));
+    let from = format!("from {}", text(&args.rows.files));
+    let condition = args.condition.as_ref().map_or(String::new(), |rows| format!(" where {rows}"));
+    let query = match &args.by {
+        Some(by) => {
+            let by = name(by);
+            format!("select {by}, {call} {from}{condition} group by {by} order by {by}")
+        }
+        None => format!("select {call} {from}{condition}"),
+    };
+    let mut attempt = 1;
+    let answer = loop {
+        let context = remote(&args.rows, usize::from(args.tasks)).await?;
+        let asked = async {
+            FileTables::register(&context, &query).await?;
+            context.sql(&query).await
+        };
+        let frame = asked.await?;
+        let schema = std::sync::Arc::new(frame.schema().as_arrow().clone());
+        match frame.collect().await {
+            Ok(batches) => break (schema, batches),
+            Err(error) if attempt < ATTEMPTS && !is_of_rows(&error) => {
+                eprintln!("warning: asked again, because: {}", error.strip_backtrace());
+                attempt += 1;
+            }
+            Err(error) => return Err(placed(&query, error).await),
+        }
+    };
+    let (schema, batches) = answer;
+    let schema = batches.first().map_or(schema, |batch| batch.schema());
+    let mut output = Output::open(None, Some(args.format), schema)?;
+    for batch in &batches {
+        output.write(batch)?;
+    }
+    output.finish()
+}
+
+pub(crate) async fn apply(args: &ApplyArgs) -> Result<(), SqlError> {
+    let tau: softargmax::Temperature = args.tau.parse().map_err(SqlError::refused)?;
+    let unwritten = |error| SqlError::refused(format!("{}: {error}", args.output.display()));
+    std::fs::create_dir_all(&args.output).map_err(unwritten)?;
+    let output = std::fs::canonicalize(&args.output).map_err(unwritten)?;
+    let files = FileTables::files(&SessionContext::new(), &args.rows.files).await?;
+    let mut todo: Vec<(String, PathBuf)> = Vec::new();
+    for file in files {
+        let stem = Path::new(&file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let target = output.join(format!("{stem}.parquet"));
+        if todo.iter().any(|(_, other)| *other == target) {
+            let reason = format!("two files would become {}", target.display());
+            return Err(SqlError::refused(reason).hint("apply to one folder at a time"));
+        }
+        todo.push((file, target));
+    }
+    let all = todo.len();
+    todo.retain(|(_, target)| !target.exists());
+    let context = remote(&args.rows, 1).await?;
+    // Whatever the temperature was written as is what it is.
+    let call = format!("softmax({}, {})", name(&args.rows.logits), text(args.tau.trim()));
+    let work = todo.iter().map(|(file, target)| {
+        let query = format!("select *, {call} as {} from {}", name(&args.name), text(file));
+        one_file(&context, query, target)
+    });
+    let there = all - todo.len();
+    futures::stream::iter(work)
+        .buffer_unordered(usize::from(args.tasks))
+        .try_collect::<()>()
+        .await?;
+    println!(
+        "{} files at temperature {tau} in {}, {there} of them were there",
+        all,
+        output.display()
+    );
+    Ok(())
+}
+
+/// Has one file written, beside its target first.
+async fn one_file(context: &SessionContext, query: String, target: &Path) -> Result<(), SqlError> {
+    let folder = target.parent().unwrap_or(Path::new("."));
+    let unwritten = |error| SqlError::refused(format!("{}: {error}", target.display()));
+    // Gone in the end, whatever an executor that died has left in it.
+    let beside =
+        tempfile::Builder::new().prefix(".softargmax-").tempdir_in(folder).map_err(unwritten)?;
+    let mut attempt = 1;
+    loop {
+        let part = beside.path().join(format!("{attempt}.parquet"));
+        FileTables::register(context, &query).await?;
+        let frame = context.sql(&query).await?;
+        let options = DataFrameWriteOptions::new().with_single_file_output(true);
+        match frame.write_parquet(&part.display().to_string(), options, None).await {
+            Ok(_) => return std::fs::rename(&part, target).map_err(unwritten),
+            Err(error) if attempt < ATTEMPTS && !is_of_rows(&error) => attempt += 1,
+            Err(error) => return Err(placed(&query, error).await),
+        }
+    }
+}
+
+/// A session whose queries the cluster answers.
+async fn remote(args: &RowsArgs, tasks: usize) -> Result<SessionContext, SqlError> {
+    let (host, port) = host_and_port(&args.scheduler)?;
+    let reached = tokio::net::TcpStream::connect((host.as_str(), port)).await;
+    reached.map_err(|error| {
+        SqlError::refused(format!("the scheduler at {host}:{port} cannot be reached: {error}"))
+            .hint("start softargmax-cluster scheduler, and tell its address with --scheduler")
+    })?;
+    let config = SessionConfig::new_with_ballista().with_target_partitions(tasks);
+    let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+    let context = SessionContext::remote_with_state(&format!("df://{host}:{port}"), state).await?;
+    // After that: what the state had is replaced.
+    register_all(&context);
+    Ok(context)
+}
+
+/// Whether a function refused a row, which it would do again.
+fn is_of_rows(error: &DataFusionError) -> bool {
+    Refused::from_words(&error.to_string()).is_some()
+}
+
+/// The error, with the file and the row it is about, where this machine finds such a place.
+async fn placed(query: &str, error: DataFusionError) -> SqlError {
+    let refused = Refused::from_words(&error.to_string());
+    let local = SessionContext::new();
+    register_all(&local);
+    let found = match FileTables::register(&local, query).await {
+        Ok(()) => locate(&local, query, refused.as_ref()).await,
+        Err(error) => return error.into(),
+    };
+    match (found, refused) {
+        (Some(place), Some(refused)) => SqlError::refused(place).hint(refused.hint()),
+        (Some(place), None) => SqlError::refused(place),
+        (None, Some(refused)) => DataFusionError::from(refused).into(),
+        (None, None) => error.into(),
+    }
+}
+
+/// A name of a column in SQL.
+fn name(column: &str) -> String {
+    format!("\"{}\"", column.replace('"', "\"\""))
+}
+
+/// A text in SQL; a path in quotes is the name of a table.
+fn text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
