@@ -49,7 +49,7 @@ pub(crate) fn run(args: &ApplyArgs) -> Result<(), CliError> {
     }
     sink.finish()?;
 
-    source.note_header();
+    source.note_guesses();
     if let Some(first) = done.first_nan_row {
         let rows =
             if done.nan_rows == 1 { "1 row has" } else { &format!("{} rows have", done.nan_rows) };

@@ -90,7 +90,7 @@ impl Sink {
             }
             Format::Csv { delimiter } => {
                 let lines = csv::Lines::new(delimiter, shape.last().copied().unwrap_or(1));
-                if let Some(names) = source.header() {
+                if let Some(names) = source.class_names() {
                     target.write(lines.header(names).as_bytes())?;
                 }
                 Encoder::Csv(lines, String::new())
