@@ -151,11 +151,8 @@ fn distill(args: &DistillArgs) -> Result<(), CliError> {
 /// A label for every row, [`IGNORED`] for those that are left out.
 fn read_labels(path: &Path, args: &DistillArgs, student: &InStep) -> Result<Vec<i64>, CliError> {
     let layout = student.source.layout();
-    let beside = Beside {
-        logits: student.source.path(),
-        shape: layout.shape(),
-        classes: layout.classes(),
-    };
+    let beside =
+        Beside { logits: student.source.path(), shape: layout.shape(), classes: layout.classes() };
     let names = student.source.class_names();
     let options = LabelOptions { ignored: args.ignore_label, names };
     match Labels::read(path, &options, &beside)? {

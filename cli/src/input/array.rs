@@ -93,15 +93,16 @@ impl Reader for ArrayReader {
     }
 
     /// Goes past rows that are not interleaved.
-    fn skip_rows(&mut self, rows: u64) -> Result<bool, InputError> {
+    fn skip_rows(&mut self, rows: u64) -> Result<u64, InputError> {
         let Some(file) = self.file.as_mut().filter(|_| self.panel.steps.is_none()) else {
-            return Ok(false);
+            return Ok(0);
         };
-        self.next_row += rows.min(self.layout.rows() - self.next_row);
+        let rows = rows.min(self.layout.rows() - self.next_row);
+        self.next_row += rows;
         let row_size = (self.layout.classes() * self.stored.size()) as u64;
         let place = SeekFrom::Start(self.data.start + self.next_row * row_size);
         file.seek(place).map_err(|e| InputError::io(&e))?;
-        Ok(true)
+        Ok(rows)
     }
 
     /// Reads up to `max_rows` rows, but at least a panel; 0 at the end.
@@ -220,4 +221,3 @@ impl ArrayReader {
         }
     }
 }
-

@@ -232,7 +232,9 @@ fn open_shards(files: Vec<PathBuf>, wanted: &Wanted) -> Result<Opened, InputErro
         InputError::new(format!("{what} in several files must not be CSV"))
             .hint("join them into one, without their headers")
     };
-    match open(Input::open(&files[0])?, wanted).map_err(|e| e.within(&files[0].display().to_string()))? {
+    match open(Input::open(&files[0])?, wanted)
+        .map_err(|e| e.within(&files[0].display().to_string()))?
+    {
         Opened::Csv(..) => Err(refused()),
         Opened::Rows(_) => {
             let wanted = wanted.clone();

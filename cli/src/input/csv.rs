@@ -371,7 +371,8 @@ mod tests {
         let mut rows = Vec::new();
         let mut block = Vec::<f64>::new();
         loop {
-            let count = reader.next_block(f64::block(&mut block), max_rows).map_err(|e| e.to_string())?;
+            let count =
+                reader.next_block(f64::block(&mut block), max_rows).map_err(|e| e.to_string())?;
             if count == 0 {
                 return Ok(rows);
             }

@@ -139,7 +139,9 @@ fn foreign(start: &[u8], is_named: &dyn Fn(&str) -> bool) -> Option<InputError> 
         ));
     }
     if start.starts_with(&[0x1f, 0x8b]) || start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        return Some(InputError::new("is compressed").hint("zcat FILE | softargmax … -; of zstd, zstdcat"));
+        return Some(
+            InputError::new("is compressed").hint("zcat FILE | softargmax … -; of zstd, zstdcat"),
+        );
     }
     // What begins otherwise can be CSV by any other name.
     for (extension, begins, remedy) in [

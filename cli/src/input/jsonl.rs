@@ -80,7 +80,12 @@ impl Opened {
                     let error = InputError::new(format!("has no '{name}': its lines are arrays"));
                     return Err(error.hint(format!("{what} with a name are in objects")));
                 }
-                return Ok(Self { lines, keys: Vec::new(), kind: Kind::List, classes: items.len() });
+                return Ok(Self {
+                    lines,
+                    keys: Vec::new(),
+                    kind: Kind::List,
+                    classes: items.len(),
+                });
             }
             Value::Object(object) => object,
             _ => return Err(InputError::new("neither an array nor an object").at(place)),
@@ -156,7 +161,8 @@ impl Rows {
             self.picked.read(&mut self.lines.text).map_err(|e| self.place(e))?;
             let (found, classes) = (self.picked.numbers.len(), self.layout.classes());
             if found != classes {
-                let error = InputError::new(format!("{found} numbers, where the first row has {classes}"));
+                let error =
+                    InputError::new(format!("{found} numbers, where the first row has {classes}"));
                 return Err(self.placed(error).hint("every row needs the same number of logits"));
             }
             for &number in &self.picked.numbers {

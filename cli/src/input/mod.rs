@@ -108,10 +108,10 @@ trait Reader {
         None
     }
 
-    /// Leaves out the next rows, or as many as are left; `false`, and nothing was done, where they would have to be
-    /// read.
-    fn skip_rows(&mut self, _rows: u64) -> Result<bool, InputError> {
-        Ok(false)
+    /// Leaves out up to so many of the next rows without making numbers of them, and says how many: 0 at the end, and
+    /// where that cannot be done.
+    fn skip_rows(&mut self, _rows: u64) -> Result<u64, InputError> {
+        Ok(0)
     }
 
     /// See [`Source::next_block`].
@@ -206,6 +206,11 @@ impl Source {
         self.reader.dtype().unwrap_or(Dtype::F64)
     }
 
+    /// Whether its numbers are written out, and so are of no type.
+    pub(crate) fn is_text(&self) -> bool {
+        self.reader.dtype().is_none()
+    }
+
     /// How far from 1 the sum of a row of probabilities may be.
     pub(crate) fn tolerance(&self) -> f64 {
         tolerance(self.reader.dtype())
@@ -231,10 +236,11 @@ impl Source {
         self.reader.class_names()
     }
 
-    /// Leaves out the next rows, or as many as are left; `false`, and nothing was done, where they would have to be
-    /// read.
-    pub(crate) fn skip_rows(&mut self, rows: usize) -> Result<bool, InputError> {
-        self.reader.skip_rows(rows as u64).map_err(|error| error.within(&self.name))
+    /// Leaves out up to so many of the next rows without making numbers of them, and says how many: 0 at the end, and
+    /// where they would have to be read.
+    pub(crate) fn skip_rows(&mut self, rows: usize) -> Result<usize, InputError> {
+        let skipped = self.reader.skip_rows(rows as u64).map_err(|error| error.within(&self.name));
+        skipped.map(|rows| rows as usize)
     }
 
     /// Replaces what is in `block` by the next rows, one after the other, and says how many there

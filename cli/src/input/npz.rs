@@ -66,11 +66,19 @@ pub(super) fn open(file: File, wanted: &Wanted) -> Result<Array, InputError> {
                 .hint("np.savez and np.savez_compressed write what is read"));
         }
     };
-    let mut checked = Checked { input: unpacked.take(member.size.saturating_add(1)), crc: member.crc, size: member.size, hasher: crc32fast::Hasher::new(), seen: 0 };
+    let mut checked = Checked {
+        input: unpacked.take(member.size.saturating_add(1)),
+        crc: member.crc,
+        size: member.size,
+        hasher: crc32fast::Hasher::new(),
+        seen: 0,
+    };
     let mut magic = [0; npy::MAGIC.len()];
     if checked.read_exact(&mut magic).is_err() || magic != *npy::MAGIC {
-        return Err(within(InputError::new("is not a .npy file: it does not begin with \\x93NUMPY"))
-            .hint("np.savez(path, logits=x) writes what is read"));
+        return Err(within(InputError::new(
+            "is not a .npy file: it does not begin with \\x93NUMPY",
+        ))
+        .hint("np.savez(path, logits=x) writes what is read"));
     }
     npy::open(Box::new(checked), Some(member.size), None).map_err(within)
 }

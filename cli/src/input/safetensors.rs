@@ -80,14 +80,16 @@ pub(super) fn open(
         wrong(format!("is {dtype}, which is not read"))
             .hint("save_file({name: x.to(torch.float32)}, path)")
     })?;
-    let numbers = shape.iter().try_fold(stored.size() as u64, |n, &axis| n.checked_mul(axis as u64));
+    let numbers =
+        shape.iter().try_fold(stored.size() as u64, |n, &axis| n.checked_mul(axis as u64));
     let start = begin.checked_add(8 + length);
     let (Some(start), Some(room)) = (start, end.checked_sub(*begin)) else {
         return Err(wrong(format!("has no place: bytes {begin} to {end}")).hint(REMEDY));
     };
     if numbers != Some(room) {
-        return Err(wrong(format!("of shape {shape:?} and type {dtype} has {room} bytes"))
-            .hint(REMEDY));
+        return Err(
+            wrong(format!("of shape {shape:?} and type {dtype} has {room} bytes")).hint(REMEDY)
+        );
     }
     if size.is_some_and(|size| start.checked_add(room).is_none_or(|end| end > size)) {
         return Err(cut_short(&format!("before the end of tensor '{name}'")));

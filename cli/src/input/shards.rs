@@ -60,10 +60,14 @@ impl Shards {
                 };
                 let (here, there) = (what(here), what(&shape));
                 let first = files[0].display();
-                return Err(named(file, InputError::new(format!("{here}, where {first} has {there}")))
-                    .hint("all shards are of the same classes"));
+                return Err(named(
+                    file,
+                    InputError::new(format!("{here}, where {first} has {there}")),
+                )
+                .hint("all shards are of the same classes"));
             }
-            dtype = Option::zip(dtype, reader.dtype()).map(|(a, b)| if a.size() < b.size() { b } else { a });
+            dtype = Option::zip(dtype, reader.dtype())
+                .map(|(a, b)| if a.size() < b.size() { b } else { a });
             is_counted &= reader.rows().is_some();
             if let Some(before) = rows {
                 parts.begin(before, file);
@@ -74,7 +78,17 @@ impl Shards {
         let mut whole = shape;
         whole[0] = if is_counted { total } else { 0 };
         let layout = Layout::new(whole, axis as isize)?.with_parts(parts.clone());
-        Ok(Self { files, open, current: 0, reader: first, done: 0, layout, parts, dtype, is_counted })
+        Ok(Self {
+            files,
+            open,
+            current: 0,
+            reader: first,
+            done: 0,
+            layout,
+            parts,
+            dtype,
+            is_counted,
+        })
     }
 
     fn file(&self) -> String {
@@ -116,6 +130,12 @@ impl Reader for Shards {
 
     fn note(&self) -> Option<String> {
         self.reader.note()
+    }
+
+    fn skip_rows(&mut self, rows: u64) -> Result<u64, InputError> {
+        let skipped = self.reader.skip_rows(rows).map_err(|e| e.within(&self.file()))?;
+        self.done += skipped;
+        Ok(skipped)
     }
 
     fn next_block(&mut self, mut block: Block, max_rows: usize) -> Result<usize, InputError> {

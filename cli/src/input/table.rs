@@ -38,7 +38,13 @@ pub(super) fn choose(columns: &[Described], wanted: &Wanted) -> Result<Vec<usize
         None if wanted.is_rows() => rows_by_default(columns, &wanted.what),
         None => cells_by_default(columns, &wanted.what),
     };
-    let there = || list(columns.iter().map(|column| format!("{} {}", column.name, column.dtype).trim_end().to_owned()));
+    let there = || {
+        list(
+            columns
+                .iter()
+                .map(|column| format!("{} {}", column.name, column.dtype).trim_end().to_owned()),
+        )
+    };
     if chosen.is_empty() {
         return Err(match &wanted.column {
             Some(name) => InputError::new(format!("has no column '{name}'")).hint(there()),
@@ -54,18 +60,18 @@ pub(super) fn choose(columns: &[Described], wanted: &Wanted) -> Result<Vec<usize
     };
     if let Some(&wrong) = chosen.iter().find(|&&at| !is_allowed(columns[at].kind)) {
         let Described { name, dtype, .. } = &columns[wrong];
-        let expected = if wanted.is_rows() { "numbers or a list of them" } else { "numbers or texts" };
-        return Err(InputError::new(format!("column '{name}' is {dtype}: {expected} belong there"))
-            .hint(there()));
+        let expected =
+            if wanted.is_rows() { "numbers or a list of them" } else { "numbers or texts" };
+        return Err(InputError::new(format!(
+            "column '{name}' is {dtype}: {expected} belong there"
+        ))
+        .hint(there()));
     }
     Ok(chosen)
 }
 
 /// The array of that name, or the one that is meant if none is named.
-pub(super) fn choose_array<'a>(
-    names: &[&'a str],
-    wanted: &Wanted,
-) -> Result<&'a str, InputError> {
+pub(super) fn choose_array<'a>(names: &[&'a str], wanted: &Wanted) -> Result<&'a str, InputError> {
     let there = || list(names.iter().map(|name| (*name).to_owned()));
     if let Some(name) = &wanted.column {
         let found = names.iter().find(|there| *there == name);
@@ -179,14 +185,20 @@ mod tests {
 
     #[test]
     fn what_is_meant_is_clear_or_asked_for() {
-        let (logits, labels) = (Wanted::rows(-1, None), Wanted::cells("labels", Width::Any(Vec::new())));
+        let (logits, labels) =
+            (Wanted::rows(-1, None), Wanted::cells("labels", Width::Any(Vec::new())));
         for (table, wanted, name, expected) in [
             ("id:int logits:list other:list", &logits, None, Ok("logits")),
             ("id:int scores:list", &logits, None, Ok("scores")),
             ("a:list b:list", &logits, None, Err("does not say which column the logits are")),
             ("a:list b:list", &logits, Some("b"), Ok("b")),
             ("a:list b:list", &logits, Some("a,b"), Err("column 'a' is list")),
-            ("l:int logit_1:float logit_10:float logit_0:float", &logits, None, Ok("logit_0 logit_1 logit_10")),
+            (
+                "l:int logit_1:float logit_10:float logit_0:float",
+                &logits,
+                None,
+                Ok("logit_0 logit_1 logit_10"),
+            ),
             ("cat:float dog:float", &logits, None, Ok("cat dog")),
             ("cat:float dog:float l:int", &logits, None, Err("does not say")),
             ("cat:float dog:float l:int", &logits, Some("dog,cat"), Ok("dog cat")),
@@ -204,7 +216,8 @@ mod tests {
             let chosen = choose(&columns, &wanted);
             match (chosen, expected) {
                 (Ok(chosen), Ok(expected)) => {
-                    let names: Vec<&str> = chosen.iter().map(|&at| columns[at].name.as_str()).collect();
+                    let names: Vec<&str> =
+                        chosen.iter().map(|&at| columns[at].name.as_str()).collect();
                     assert_eq!(names.join(" "), expected, "{table}");
                 }
                 (Err(error), Err(expected)) => {

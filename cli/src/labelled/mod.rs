@@ -263,7 +263,10 @@ impl Labelled {
         }
         source.note_guesses();
         self.expect_rows(rows as u64, labels)?;
-        self.held = Some(all);
+        // Written out, numbers have no type: they get that of a file of numbers that has the same.
+        let is_plain =
+            self.reading.content == Content::Logits && matches!(self.labels, Labels::Classes(_));
+        self.held = Some(if source.is_text() && is_plain { all.narrowed() } else { all });
         self.looks = Some(looks);
         Ok(())
     }

@@ -138,10 +138,11 @@ fn floats<A: ArrowPrimitiveType, T: Number>(
         _ => Dtype::F64,
     };
     if stored == T::DTYPE {
-        let values = array.as_primitive::<A>().values().inner().slice_with_length(
-            range.start * stored.size(),
-            range.len() * stored.size(),
-        );
+        let values = array
+            .as_primitive::<A>()
+            .values()
+            .inner()
+            .slice_with_length(range.start * stored.size(), range.len() * stored.size());
         // In memory, in the order of this machine.
         T::decode(values.as_slice(), cfg!(target_endian = "big"), out);
         return Ok(());
@@ -157,9 +158,9 @@ fn numbers<A: ArrowPrimitiveType, T: Number>(
 ) -> Result<(), Wrong> {
     let values = &array.as_primitive::<A>().values()[range];
     for (at, (&value, to)) in values.iter().zip(out).enumerate() {
-        *to = exactly(value).and_then(T::exactly).ok_or_else(|| {
-            (at, InputError::new(format!("{value:?} has no exact {}", T::DTYPE)))
-        })?;
+        *to = exactly(value)
+            .and_then(T::exactly)
+            .ok_or_else(|| (at, InputError::new(format!("{value:?} has no exact {}", T::DTYPE))))?;
     }
     Ok(())
 }

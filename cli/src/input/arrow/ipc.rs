@@ -32,8 +32,13 @@ pub(super) fn open(mut input: Box<dyn Read>, wanted: &Wanted) -> Result<Opened, 
         false => (start.to_vec(), "an Arrow stream"),
     };
     let frames = Frames { input: Box::new(std::io::Cursor::new(carried).chain(input)) };
-    let mut stream =
-        Stream { frames, decoder: StreamDecoder::new(), ready: VecDeque::new(), is_done: false, columns: None };
+    let mut stream = Stream {
+        frames,
+        decoder: StreamDecoder::new(),
+        ready: VecDeque::new(),
+        is_done: false,
+        columns: None,
+    };
     let schema = loop {
         match stream.decoder.schema() {
             Some(schema) => break schema,

@@ -103,7 +103,15 @@ impl Chosen {
         let names = (self.kind != Kind::List).then_some(self.names);
         let (is_list, dtype) = (self.kind == Kind::List, self.dtype);
         Ok(Opened::Rows(Box::new(Table {
-            batches, batch: first, at: 0, row: 0, is_list, names, layout, dtype, rows,
+            batches,
+            batch: first,
+            at: 0,
+            row: 0,
+            is_list,
+            names,
+            layout,
+            dtype,
+            rows,
         })))
     }
 }
@@ -157,6 +165,17 @@ struct Table {
 }
 
 impl Table {
+    /// Goes to the next batch where this one is done; false at the end.
+    fn has_rows(&mut self) -> Result<bool, InputError> {
+        while self.batch.as_ref().is_none_or(|batch| self.at == batch.num_rows()) {
+            (self.batch, self.at) = (self.batches.advance()?, 0);
+            if self.batch.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn next_rows<T: Number>(
         &mut self,
         block: &mut Vec<T>,
@@ -165,17 +184,8 @@ impl Table {
         let (classes, max_rows) = (self.layout.classes(), max_rows.max(1));
         block.clear();
         let mut rows = 0;
-        while rows < max_rows {
-            let batch = match self.batch.take() {
-                Some(batch) if self.at < batch.num_rows() => batch,
-                _ => {
-                    self.at = 0;
-                    match self.batches.advance()? {
-                        Some(batch) => batch,
-                        None => break,
-                    }
-                }
-            };
+        while rows < max_rows && self.has_rows()? {
+            let Some(batch) = &self.batch else { break };
             let taken = (max_rows - rows).min(batch.num_rows() - self.at);
             let range = self.at..self.at + taken;
             let read = match self.is_list {
@@ -183,8 +193,7 @@ impl Table {
                 false => cells::of_columns(batch.columns(), range, block),
             };
             read.map_err(|(at, error)| error.at(format!("row {}", self.row + at as u64)))?;
-            (self.batch, self.at) = (Some(batch), self.at + taken);
-            (self.row, rows) = (self.row + taken as u64, rows + taken);
+            (self.at, self.row, rows) = (self.at + taken, self.row + taken as u64, rows + taken);
         }
         match self.rows {
             Some(rows) if self.row > rows || block.is_empty() && self.row < rows => {
@@ -213,6 +222,17 @@ impl Reader for Table {
 
     fn class_names(&self) -> Option<&[String]> {
         self.names.as_deref()
+    }
+
+    /// Rows of a batch that was decoded anyway.
+    fn skip_rows(&mut self, rows: u64) -> Result<u64, InputError> {
+        if !self.has_rows()? {
+            return Ok(0);
+        }
+        let left = self.batch.as_ref().map_or(0, |batch| batch.num_rows() - self.at);
+        let skipped = left.min(usize::try_from(rows).unwrap_or(usize::MAX));
+        (self.at, self.row) = (self.at + skipped, self.row + skipped as u64);
+        Ok(skipped as u64)
     }
 
     fn next_block(&mut self, block: Block, max_rows: usize) -> Result<usize, InputError> {

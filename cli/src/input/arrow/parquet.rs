@@ -39,9 +39,8 @@ const MOST_WORKERS: usize = 8;
 pub(super) fn open(path: PathBuf, wanted: &Wanted) -> Result<Opened, InputError> {
     let file = File::open(&path).map_err(|e| InputError::io(&e))?;
     let size = file.metadata().map_err(|e| InputError::io(&e))?.len();
-    let metadata = contained(|| {
-        ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(damaged)
-    })?;
+    let metadata =
+        contained(|| ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(damaged))?;
     let mut rows = 0u64;
     for (at, group) in metadata.metadata().row_groups().iter().enumerate() {
         let fits = |column: &parquet::file::metadata::ColumnChunkMetaData| {
@@ -80,7 +79,11 @@ struct Parquet {
 
 impl Parquet {
     /// The wanted columns of a row group, or of all, so many rows at a time.
-    fn decode(&self, group: Option<usize>, batch: usize) -> Result<ParquetRecordBatchReader, InputError> {
+    fn decode(
+        &self,
+        group: Option<usize>,
+        batch: usize,
+    ) -> Result<ParquetRecordBatchReader, InputError> {
         // Of its own: threads that share an open file share its position.
         let file = File::open(&self.path).map_err(|e| InputError::io(&e))?;
         let builder =
