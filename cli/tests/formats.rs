@@ -104,7 +104,7 @@ fn a_file_that_is_not_held_gives_the_same_bits_too() {
 fn every_type_of_number() {
     let folder = Folder::new();
     let rows = Rows::new(20, 4);
-    let wide: Vec<f64> = rows.logits.iter().map(|&x| (x * 4.0).round().into()).collect();
+    let wide: Vec<f64> = rows.logits.iter().map(|&x| (x * 4.0 + 20.0).round().into()).collect();
     folder.write("x.npy", &f64_npy("(20, 4)", &wide));
     run(&folder, &["apply", "x.npy", "-t", "1", "-o", "x.csv"], 0);
     let expected = folder.read("x.csv");
@@ -114,10 +114,6 @@ fn every_type_of_number() {
         assert!(folder.read("y.csv") == expected, "{dtype}");
     }
     for dtype in ["f16", "f32", "f64", "i8", "i64", "u64"] {
-        let wide: Vec<f64> = match dtype {
-            "u64" => wide.iter().map(|x| x + 100.0).collect(),
-            _ => wide.clone(),
-        };
         let bytes = tables::typed_parquet(&wide, 4, dtype);
         folder.write("y.parquet", &bytes);
         run(&folder, &["apply", "y.parquet", "-t", "1", "--dtype", "f64", "-o", "y.csv"], 0);
@@ -236,14 +232,16 @@ fn what_apply_writes_reads_back_to_the_same_bits() {
             run(&folder, &["apply", from, "-t", "1", "--dtype", "f64", "-o", "plain.npy"], 0);
             folder.read("plain.npy")
         };
-        apply("x.npy", "expected.npy");
-        let expected = plain("expected.npy");
         for extension in ["csv", "jsonl", "safetensors", "parquet", "arrow", "arrows", "npy"] {
             let out = format!("out.{extension}");
+            // A text of few digits is another f64.
+            let is_exact = dtype == "f64" || !["csv", "jsonl"].contains(&extension);
             // Of JSON lines it is not known beforehand how many rows there are.
             for from in ["x.npy", "x.jsonl"] {
+                apply(from, "expected.npy");
+                let expected = plain("expected.npy");
                 apply(from, &out);
-                assert!(plain(&out) == expected, "{dtype} {extension} {from}");
+                assert!((plain(&out) == expected) == is_exact, "{dtype} {extension} {from}");
             }
         }
     }
@@ -298,7 +296,9 @@ fn lists_that_are_no_rows_are_named() {
     refused(&folder, &fit, &[name, "row 70", "NaN"]);
 
     folder.write("x.parquet", &tables::with_texts(&rows, Some(70)));
-    refused(&folder, &["fit", "x.parquet", "--labels", ":animal"], &["row 70: null, where a text"]);
+    folder.write("names.txt", b"cat\ndog\nemu\n");
+    let args = ["fit", "x.parquet", "--labels", ":animal", "--classes", "names.txt"];
+    refused(&folder, &args, &["error: x.parquet:animal: row 70: null, where a text"]);
     for (column, reason) in [
         (":nothing", "has no column 'nothing'\nhint: there are logits FixedSizeList"),
         (":animal", "column 'animal' is Utf8: numbers or a list of them belong there"),
@@ -350,10 +350,10 @@ fn damaged_files_are_refused_and_leave_nothing() {
         }
         (code == Some(0), message)
     };
-    // A byte of a page of the third row group.
+    // The head of a page of the third row group.
     let mut corrupt = whole.clone();
     let place = tables::page_of_group(&whole, 2);
-    corrupt[place..place + 40].fill(0xff);
+    corrupt[place..place + 12].fill(0xff);
     folder.write("x.parquet", &corrupt);
     let (_, message) = apply("x.parquet");
     assert!(message.contains("x.parquet: row group 2: is damaged"), "{message}");

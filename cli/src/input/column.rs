@@ -115,20 +115,20 @@ impl Column {
     /// Opens a file of labels, weights or groups, whichever `what` says.
     pub(super) fn open(path: &Path, what: &str, beside: &Beside) -> Result<Self, InputError> {
         let width = Width::OneOrAll { shape: beside.shape.to_vec(), classes: beside.classes };
-        Self::open_of(path, Place::of(path).beside(beside.logits), what, width)
+        Self::open_of(Place::of(path).beside(beside.logits), what, width)
     }
 
     /// Opens a file of any number of cells for every row; the rows have this shape.
     pub(super) fn open_any(path: &Path, what: &str, rows: &[usize]) -> Result<Self, InputError> {
-        Self::open_of(path, Place::of(path), what, Width::Any(rows.to_vec()))
+        Self::open_of(Place::of(path), what, Width::Any(rows.to_vec()))
     }
 
-    fn open_of(path: &Path, place: Place, what: &str, width: Width) -> Result<Self, InputError> {
+    fn open_of(place: Place, what: &str, width: Width) -> Result<Self, InputError> {
         if place.is_stream() {
             return Err(InputError::new(format!("{what} cannot come from standard input"))
                 .hint("name a file; the logits may come from standard input"));
         }
-        let name = path.display().to_string();
+        let name = place.name();
         let files = place.files()?;
         let wanted = Wanted::cells(what, width.clone()).named(place.column);
         let opened = match files.as_slice() {

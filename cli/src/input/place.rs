@@ -46,6 +46,12 @@ impl Place {
         self
     }
 
+    /// What messages call it.
+    pub(super) fn name(&self) -> String {
+        let file = self.file.display();
+        self.column.as_ref().map_or(file.to_string(), |column| format!("{file}:{column}"))
+    }
+
     pub(crate) fn is_stream(&self) -> bool {
         self.file.as_os_str() == "-"
     }

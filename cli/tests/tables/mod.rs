@@ -232,13 +232,13 @@ pub(crate) fn typed_parquet(numbers: &[f64], classes: usize, dtype: &str) -> Vec
     write_parquet(&batch(vec![("x", list(values, classes, List::Any))]), 9)
 }
 
-/// Somewhere in the values of the logits of a row group.
+/// Where the first page of the logits of a row group begins.
 pub(crate) fn page_of_group(file: &[u8], group: usize) -> usize {
     let reader = SerializedFileReader::new(bytes::Bytes::from(file.to_vec())).expect("Parquet");
     let group = reader.metadata().row_group(group);
     let column = (0..group.num_columns()).map(|at| group.column(at));
     let logits = column.max_by_key(|column| column.compressed_size()).expect("a column");
-    (logits.data_page_offset() + logits.compressed_size() / 2) as usize
+    logits.byte_range().0 as usize
 }
 
 pub(crate) fn npz(members: &[(&str, &[u8])], deflate: bool) -> Vec<u8> {

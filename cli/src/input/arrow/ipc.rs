@@ -26,12 +26,21 @@ const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 pub(super) fn open(mut input: Box<dyn Read>, wanted: &Wanted) -> Result<Opened, InputError> {
     let mut start = [0; 8];
-    input.read_exact(&mut start).map_err(|_| damaged("it ends in its header"))?;
-    let (carried, what) = match start.starts_with(b"ARROW1") {
-        true => (Vec::new(), "Arrow IPC"),
-        false => (start.to_vec(), "an Arrow stream"),
-    };
-    let frames = Frames { input: Box::new(std::io::Cursor::new(carried).chain(input)) };
+    let cut_short = |_| damaged("it ends in its header");
+    input.read_exact(&mut start).map_err(cut_short)?;
+    let (mut carried, mut what) = (start.to_vec(), "an Arrow stream");
+    if start.starts_with(b"ARROW1") {
+        // Some writers go on with zeros to a multiple of 64.
+        (carried, what) = (vec![0; 4], "Arrow IPC");
+        for _ in 0..16 {
+            if carried != [0; 4] {
+                break;
+            }
+            input.read_exact(&mut carried).map_err(cut_short)?;
+        }
+    }
+    let is_file = what == "Arrow IPC";
+    let frames = Frames { input: Box::new(std::io::Cursor::new(carried).chain(input)), is_file };
     let mut stream = Stream {
         frames,
         decoder: StreamDecoder::new(),
@@ -62,6 +71,7 @@ pub(super) fn open(mut input: Box<dyn Read>, wanted: &Wanted) -> Result<Opened, 
 /// The frames of an input, whole.
 struct Frames {
     input: Box<dyn Read>,
+    is_file: bool,
 }
 
 impl Frames {
@@ -70,7 +80,8 @@ impl Frames {
         let mut frame = Vec::new();
         self.fill(&mut frame, 4)?;
         if frame.is_empty() {
-            return Ok(None);
+            // A stream may just end.
+            return if self.is_file { Err(damaged("it is cut short")) } else { Ok(None) };
         }
         // Before version 0.15 there was no mark in front of the length.
         if frame == MARK {
@@ -82,7 +93,7 @@ impl Frames {
             return Err(damaged("it ends in the length of a message"));
         }
         if length == 0 {
-            return Ok(None);
+            return self.expect_end().map(|()| None);
         }
         self.fill(&mut frame, length.into())?;
         if frame.len() - start < length as usize {
@@ -96,6 +107,18 @@ impl Frames {
             return Err(damaged("it is cut short, in a batch of rows"));
         }
         Ok(Some(frame))
+    }
+
+    /// Behind the rows, a file has its directory and its magic once more.
+    fn expect_end(&mut self) -> Result<(), InputError> {
+        let mut rest = Vec::new();
+        if self.is_file {
+            self.fill(&mut rest, u64::MAX)?;
+        }
+        match self.is_file && !rest.ends_with(b"ARROW1") {
+            true => Err(damaged("it is cut short, in its directory")),
+            false => Ok(()),
+        }
     }
 
     fn fill(&mut self, frame: &mut Vec<u8>, bytes: u64) -> Result<(), InputError> {
