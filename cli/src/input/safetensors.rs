@@ -91,8 +91,10 @@ pub(super) fn open(
             wrong(format!("of shape {shape:?} and type {dtype} has {room} bytes")).hint(REMEDY)
         );
     }
-    if size.is_some_and(|size| start.checked_add(room).is_none_or(|end| end > size)) {
-        return Err(cut_short(&format!("before the end of tensor '{name}'")));
+    let ends = header.tensors.values().map(|tensor| tensor.data_offsets[1]);
+    let end = ends.max().and_then(|end| end.checked_add(8 + length));
+    if size.is_some_and(|size| end.is_none_or(|end| end > size)) {
+        return Err(cut_short("before the last tensor does"));
     }
     match &mut file {
         Some(file) => file.seek(SeekFrom::Start(start)).map(drop),

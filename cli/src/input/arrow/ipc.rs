@@ -1,4 +1,5 @@
-//! Arrow IPC, read in order: a stream, or a file, which is a stream between its magic and its directory.
+//! Arrow IPC, read in order: a stream, or a file on a pipe, which is a stream between its magic and its directory if
+//! its writer made it one.
 //!
 //! ```text
 //! frame:  ff ff ff ff · length of the message · message (how long the body is) · body

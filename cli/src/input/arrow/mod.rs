@@ -10,6 +10,7 @@
 
 mod cells;
 mod ipc;
+mod ipc_file;
 mod parquet;
 
 use std::cell::Cell;
@@ -46,6 +47,9 @@ pub(super) fn open(
                 .hint("save it as a file; a stream may be Arrow, .npy, CSV or JSON lines")
         })?;
         return parquet::open(path, wanted);
+    }
+    if let Some(path) = path.filter(|_| start.starts_with(b"ARROW1")) {
+        return ipc_file::open(&path, wanted);
     }
     ipc::open(Box::new(Cursor::new(start).chain(input)), wanted)
 }
