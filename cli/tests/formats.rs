@@ -88,6 +88,7 @@ fn the_same_rows_give_the_same_bits_in_every_format() {
 }
 
 #[test]
+#[ignore = "a gigabyte of files: cargo test --release -- --ignored not_held"]
 fn a_file_that_is_not_held_gives_the_same_bits_too() {
     // More than the 256 MiB that are held, as f32.
     let (folder, rows) = (Folder::new(), Rows::new((1 << 16) + 9000, 1000));
