@@ -89,7 +89,7 @@ impl Reader {
         let mut kept = None;
         if wanted.column.is_some() {
             let names = header.as_deref().ok_or_else(no_names)?;
-            let described = names.iter().map(described).collect::<Vec<_>>();
+            let described = names.iter().map(|name| described(name)).collect::<Vec<_>>();
             let chosen = choose(&described, wanted)?;
             let mut places = vec![None; column];
             chosen.iter().enumerate().for_each(|(at, &column)| places[column] = Some(at));
@@ -214,8 +214,8 @@ impl super::Reader for Reader {
 }
 
 /// Of a header, only the names are known.
-fn described(name: &String) -> Described {
-    Described { name: name.clone(), kind: Kind::Float, dtype: String::new() }
+fn described(name: &str) -> Described {
+    Described { name: name.to_owned(), kind: Kind::Float, dtype: String::new() }
 }
 
 /// Which column of a header has this name.
