@@ -62,7 +62,11 @@ fn every_format(folder: &Folder, rows: &Rows) -> Vec<(String, String)> {
 fn the_same_rows_give_the_same_bits_in_every_format() {
     let (folder, rows) = (Folder::new(), Rows::new(300, 5));
     let named = every_format(&folder, &rows);
-    for verb in [&["fit", "--folds", "3"][..], &["eval", "-t", "0.5,1.7"], &["scan", "-o", "-"]] {
+    for verb in [
+        &["fit", "--holdout", "0"][..],
+        &["eval", "-t", "0.5,1.7", "--replicates", "20"],
+        &["scan", "-o", "-"],
+    ] {
         let mut expected = None;
         for (logits, labels) in &named {
             let answer = match verb {
