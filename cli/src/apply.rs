@@ -35,7 +35,8 @@ pub(crate) fn run(args: &ApplyArgs) -> Result<(), CliError> {
     let mut source = Source::open(&args.logits, &options)?;
     let dtype = args.dtype.map_or(source.dtype(), Dtype::from);
     let by = By::of(args, &source)?;
-    let mut sink = Sink::create(&args.output, format, dtype, &source)?;
+    let name = if args.log { "log_probabilities" } else { "probabilities" };
+    let mut sink = Sink::create(&args.output, format, name, dtype, &source)?;
 
     let job = Job { by, log: args.log, threads: threads(args.threads)? };
     let is_plain = matches!(job.by, By::Temperature(_));
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &ApplyArgs) -> Result<(), CliError> {
     }
     sink.finish()?;
 
-    source.note_header();
+    source.note_guesses();
     if let Some(first) = done.first_nan_row {
         let rows =
             if done.nan_rows == 1 { "1 row has" } else { &format!("{} rows have", done.nan_rows) };
@@ -218,11 +219,16 @@ fn format(args: &ApplyArgs, delimiter: Option<u8>) -> Result<Format, CliError> {
         (Some(args::Format::Npy), _) => Format::Npy,
         (Some(args::Format::Csv), Some(Format::Csv { delimiter })) => Format::Csv { delimiter },
         (Some(args::Format::Csv), _) => Format::Csv { delimiter: b',' },
+        (Some(args::Format::Safetensors), _) => Format::Safetensors,
+        (Some(args::Format::Jsonl), _) => Format::Jsonl,
+        (Some(args::Format::Parquet), _) => Format::Parquet,
+        (Some(args::Format::Arrow), _) => Format::Arrow,
+        (Some(args::Format::ArrowStream), _) => Format::ArrowStream,
         (None, Some(named)) => named,
         (None, None) => {
             let path = args.output.display();
             return Err(CliError::refused(format!("{path}: the name does not say which format"))
-                .hint("name it .npy, .csv or .tsv, or add --format"));
+                .hint("name it .npy, .safetensors, .parquet, .arrow, .jsonl, .csv or .tsv, or add --format"));
         }
     };
     Ok(match (format, delimiter) {

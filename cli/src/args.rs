@@ -94,7 +94,7 @@ Examples:
   softargmax sweep -1 0.5 -inf 2 --temperatures 0,0.01..100,inf --steps 9 --plot sweep.svg
   softargmax sweep logits.npy --json")]
 pub(crate) struct SweepArgs {
-    /// Logits, or one .npy or .csv file of them, a row each (`-`: standard input)
+    /// Logits, or one file of them, a row each, in any format; FILE:COLUMN names a column (`-`: standard input)
     ///
     /// What reads as a number is a number: write ./1 for a file called 1.
     #[arg(required = true, value_name = "LOGITS", allow_negative_numbers = true)]
@@ -155,9 +155,13 @@ Examples:
   softargmax apply logits.npy -t 1.8 -o probs.npy
   softargmax apply logits.npy -t 0.07 --log --dtype f64 -o log_probs.npy
   softargmax apply logits.npy --fit fit.json -o probs.npy
+  softargmax apply 'shards/*.jsonl' -t 1.8 -o probs.parquet
   cat logits.csv | softargmax apply - -t 1 --format csv -o - > probs.csv")]
 pub(crate) struct ApplyArgs {
-    /// The .npy or .csv file of logits (`-`: standard input)
+    /// The logits, a row each: .npy, .npz, .safetensors, Parquet, Arrow, CSV or JSON lines (`-`: standard input)
+    ///
+    /// FILE:COLUMN names the column or array, FILE:logit_* a column for every class. A folder, or a pattern in
+    /// quotes ('logs/*.parquet'), is its files in name order. See docs/formats.md.
     #[arg(value_name = "LOGITS")]
     pub(crate) logits: PathBuf,
 
@@ -183,7 +187,8 @@ pub(crate) struct ApplyArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "temperature")]
     pub(crate) groups: Option<PathBuf>,
 
-    /// Where the probabilities go: a .npy or .csv file (`-`: standard output)
+    /// Where the probabilities go: .npy, .safetensors, .parquet, .arrow, .arrows (a stream), .jsonl, .csv or .tsv
+    /// (`-`: standard output)
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
 
@@ -229,7 +234,7 @@ Examples:
 
 Exit codes: 0 found · 2 refused · 3 out of reach (with --per-row: for some row)")]
 pub(crate) struct SolveArgs {
-    /// Logits, or one .npy or .csv file of them, a row each (`-`: standard input)
+    /// Logits, or one file of them, a row each, in any format; FILE:COLUMN names a column (`-`: standard input)
     ///
     /// What reads as a number is a number: write ./1 for a file called 1. A file is read into
     /// memory, so it may hold at most 134217728 numbers (1 GiB of f64).
@@ -299,6 +304,11 @@ pub(crate) enum Dtype {
 pub(crate) enum Format {
     Npy,
     Csv,
+    Safetensors,
+    Jsonl,
+    Parquet,
+    Arrow,
+    ArrowStream,
 }
 
 /// Where the logits of `sweep` and `solve` are.

@@ -170,7 +170,7 @@ fn nothing_to_read() {
     let message = refusal(&folder, &["apply", "none.npy", "-t", "1", "-o", "out.npy"]);
     assert!(message.contains("none.npy: cannot be read: No such file"), "{message}");
     let message = refusal(&folder, &["apply", ".", "-t", "1", "-o", "out.npy"]);
-    assert!(message.contains(".: cannot be read"), "{message}");
+    assert!(message.contains(".: is a folder without files"), "{message}");
     assert!(folder.names().is_empty());
 }
 

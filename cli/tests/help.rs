@@ -92,6 +92,13 @@ fn write_logits(folder: &Path) {
     );
     std::fs::write(folder.join("logits.npy"), logits).expect("a file");
     std::fs::write(folder.join("logits.csv"), "1,2,4\n0.5,0,-1\n".repeat(6)).expect("a file");
+    let line =
+        |row: usize| format!("{{\"logits\": [1, 2, {}], \"label\": {}}}\n", row % 5, row % 3);
+    let lines: String = (0..12).map(line).collect();
+    std::fs::create_dir(folder.join("shards")).expect("a folder");
+    for name in ["logits.jsonl", "shards/a.jsonl", "shards/b.jsonl"] {
+        std::fs::write(folder.join(name), &lines).expect("a file");
+    }
     std::fs::write(folder.join("probs.csv"), "0.1,0.2,0.7\n0.6,0.3,0.1\n".repeat(6))
         .expect("a file");
     std::fs::write(folder.join("draws.csv"), "3\n3\n2\n3\n").expect("a file");

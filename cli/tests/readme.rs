@@ -9,8 +9,13 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-const PAGES: [&str; 4] =
-    ["README.md", "docs/temperature.md", "docs/calibration.md", "docs/sampling.md"];
+const PAGES: [&str; 5] = [
+    "README.md",
+    "docs/temperature.md",
+    "docs/calibration.md",
+    "docs/sampling.md",
+    "docs/formats.md",
+];
 /// How a page says `softargmax` where the program is not installed yet.
 const FROM_SOURCE: &str = "cargo run --release -p softargmax-cli --";
 
@@ -162,6 +167,7 @@ fn every_link_leads_somewhere() {
         "docs/calibration.md",
         "docs/teacher-format.md",
         "docs/sampling.md",
+        "docs/formats.md",
         "examples/characters/README.md",
         "docs/numerics.md",
     ] {

@@ -1,9 +1,11 @@
-//! What both targets check: whatever the bytes are, the reader does not panic, holds no more than it
+//! What the targets of readers check: whatever the bytes are, the reader does not panic, holds no more than it
 //! says, and gives rows × classes numbers, the same ones in any blocks.
 //!
 //! ```text
 //! cargo +nightly fuzz run npy -- -max_total_time=60 -malloc_limit_mb=200
 //! cargo +nightly fuzz run csv -- -max_total_time=60 -malloc_limit_mb=200
+//! cargo +nightly fuzz run jsonl -- -max_total_time=60 -malloc_limit_mb=200
+//! cargo +nightly fuzz run safetensors -- -max_total_time=60 -malloc_limit_mb=200
 //! cargo +nightly fuzz run teacher -- -max_total_time=60 -malloc_limit_mb=200
 //! ```
 

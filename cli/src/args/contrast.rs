@@ -24,7 +24,7 @@ Examples:
   softargmax contrast queries.npy keys.npy --labels labels.csv -t 0.07 -o contrast.html
   softargmax contrast queries.csv keys.csv --negatives queue.csv --normalise -t 0.2 --json")]
 pub(crate) struct ContrastArgs {
-    /// The queries: .npy or .csv, a vector a row (`-`: standard input)
+    /// The queries, a vector a row, in any format; FILE:COLUMN names a column (`-`: standard input)
     ///
     /// Queries and keys are held in memory: each file may hold 134217728 numbers (1 GiB of f64).
     #[arg(value_name = "QUERIES")]
@@ -40,7 +40,7 @@ pub(crate) struct ContrastArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) negatives: Option<PathBuf>,
 
-    /// The class of every pair: .npy of any integer type, or text, a name or number a line
+    /// The class of every pair: a file of any format, a name or number a row, or :COLUMN of the queries' file
     ///
     /// Adds how near vectors of one class are, and how much of the gradient pushes them apart.
     #[arg(long, value_name = "FILE")]

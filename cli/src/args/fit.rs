@@ -21,6 +21,7 @@ use crate::sweep::temperatures::TemperatureList;
 Examples:
   softargmax fit logits.npy --labels labels.npy
   softargmax fit logits.npy --labels labels.npy --model auto --folds 5 --save fit.json
+  softargmax fit logits.jsonl --labels :label
   softargmax fit probs.csv --labels labels.csv --input probabilities --epsilon 1e-9 --json
 
 Exit codes: 0 fitted · 2 refused · 3 no temperature fits best: why is said in words")]

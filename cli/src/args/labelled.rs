@@ -8,14 +8,17 @@ use serde::{Deserialize, Serialize};
 /// Logits with their labels.
 #[derive(Args, Debug)]
 pub(crate) struct LabelledArgs {
-    /// The .npy or .csv file of logits, a row each (`-`: standard input)
+    /// The logits, a row each: .npy, .npz, .safetensors, Parquet, Arrow, CSV or JSON lines (`-`: standard input)
     ///
-    /// A file of up to 256 MiB is held in memory, as f32 if it is f16 or f32, else as f64. A larger one
-    /// is read again for every pass. Standard input may hold up to 1 GiB.
+    /// FILE:COLUMN names the column or array, FILE:logit_* a column for every class. A folder, or a pattern in
+    /// quotes ('logs/*.parquet'), is its files in name order. See docs/formats.md.
+    ///
+    /// Up to 256 MiB are held in memory, as f32 where that has all numbers of a text or is what the file has, else
+    /// as f64. More is read again for every pass. Standard input may hold up to 1 GiB.
     #[arg(value_name = "LOGITS")]
     pub(crate) logits: PathBuf,
 
-    /// The labels: .npy of any integer type, or text, one for every row of logits
+    /// The labels: a file of any format, one for every row of logits, or :COLUMN of the file of the logits
     ///
     /// A label is the class, counted from 0, or its name where --classes or the header of a CSV file of
     /// logits names the classes. A column for every class gives shares that sum to 1 (soft labels).
@@ -35,7 +38,7 @@ pub(crate) struct LabelledArgs {
     #[arg(long, value_name = "E", allow_hyphen_values = true)]
     pub(crate) epsilon: Option<f64>,
 
-    /// A weight for every row: .npy, or text with a number a line
+    /// A weight for every row: a file of any format, or :COLUMN of the file of the logits
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
 

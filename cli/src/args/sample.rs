@@ -22,7 +22,7 @@ Examples:
 
 Exit codes: 0 drawn, or the check passed · 2 refused · 4 the draws checked are not from that distribution")]
 pub(crate) struct SampleArgs {
-    /// Logits, or one .npy or .csv file of them, a row each (`-`: standard input)
+    /// Logits, or one file of them, a row each, in any format; FILE:COLUMN names a column (`-`: standard input)
     ///
     /// What reads as a number is a number: write ./1 for a file called 1.
     #[arg(required = true, value_name = "LOGITS", allow_negative_numbers = true)]

@@ -40,7 +40,7 @@ Examples:
   softargmax teacher pack logits.npy -o teacher.sat --top-k 2
   softargmax teacher pack logits.npy -o teacher.sat --top-k 2 --dtype f32")]
 pub(crate) struct PackArgs {
-    /// The .npy or .csv file of logits, a row each (`-`: standard input)
+    /// The logits, a row each, in any format; FILE:COLUMN names a column (`-`: standard input)
     #[arg(value_name = "LOGITS")]
     pub(crate) logits: PathBuf,
 
@@ -156,7 +156,7 @@ Examples:
   softargmax distill logits.npy teacher.npy --labels labels.npy -T 4 --plot distill.svg
   softargmax distill logits.npy teacher.sat --labels labels.npy -T 4 --json")]
 pub(crate) struct DistillArgs {
-    /// The student's logits: .npy or .csv, a row each
+    /// The student's logits, a row each, in any format; FILE:COLUMN names a column
     #[arg(value_name = "STUDENT")]
     pub(crate) student: PathBuf,
 
@@ -168,7 +168,7 @@ pub(crate) struct DistillArgs {
     #[arg(short = 'T', long, value_name = "T", allow_hyphen_values = true)]
     pub(crate) temperature: Temperature,
 
-    /// The labels: .npy of any integer type, or text, one for every row
+    /// The labels: a file of any format, one for every row, or :COLUMN of the student's file
     #[arg(long, value_name = "FILE")]
     pub(crate) labels: Option<PathBuf>,
 

@@ -186,7 +186,7 @@ fn negatives<'a>(
         let refused = format!("{name} has vectors of {b} dimensions, and {} of {a}", queries.name);
         return Err(CliError::refused(refused).hint("both must come from the same space"));
     }
-    let beside = Beside { shape: &[count, queries.width], classes: queries.width };
+    let beside = Beside { logits: path, shape: &[count, queries.width], classes: queries.width };
     let labels = match (args.negative_labels.as_deref(), labels) {
         (Some(of_negatives), Some(labels)) => {
             let classes = Classes::read(of_negatives, count, &beside)?;

@@ -1,11 +1,11 @@
 //! Vectors from files: held, or a block at a time; checked as they come.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use softargmax::{ContrastCurve, Error, Rows, Vectors};
 
 use crate::error::CliError;
-use crate::input::{Beside, Groups, Layout, ReadOptions, Source};
+use crate::input::{Beside, Groups, Layout, Place, ReadOptions, Source};
 
 /// The most numbers held of one file: 1 GiB.
 const LIMIT: usize = 1 << 27;
@@ -14,6 +14,7 @@ const BLOCK: usize = 1 << 20;
 
 /// All vectors of a file.
 pub(super) struct Held {
+    path: PathBuf,
     pub(super) name: String,
     pub(super) numbers: Vec<f64>,
     pub(super) width: usize,
@@ -40,7 +41,7 @@ impl Held {
             numbers.extend_from_slice(&block);
             rows += vectors.rows();
         }
-        source.note_header();
+        source.note_guesses();
         if numbers.is_empty() {
             return Err(CliError::refused(format!("{name}: no rows, so there is no loss")));
         }
@@ -48,7 +49,7 @@ impl Held {
         if source.rows().is_none() {
             shape = vec![rows, width];
         }
-        Ok(Held { name, numbers, width, shape })
+        Ok(Held { path: path.to_owned(), name, numbers, width, shape })
     }
 
     pub(super) fn rows(&self) -> Result<Rows<'_, f64>, CliError> {
@@ -61,7 +62,7 @@ impl Held {
 
     /// One class for each vector, counted in the order they come in; the names of `known` come first.
     pub(super) fn labels(&self, path: &Path) -> Result<Classes, CliError> {
-        let beside = Beside { shape: &self.shape, classes: self.width };
+        let beside = Beside { logits: &self.path, shape: &self.shape, classes: self.width };
         let classes = Classes::read(path, self.count(), &beside)?;
         expect(path, classes.of_rows.len(), &self.name, self.count())?;
         Ok(classes)
@@ -131,7 +132,7 @@ impl Negatives<'_> {
 
 /// How many vectors a file has, and of what width; `-` cannot be gone through again.
 pub(super) fn measure(path: &Path) -> Result<(usize, Layout), CliError> {
-    if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) || crate::input::is_stream(path) {
+    if Place::of(path).is_read_once() {
         let name = path.display();
         return Err(CliError::refused(format!("{name}: negatives are gone through twice"))
             .hint("save them as a file and name that"));
@@ -150,7 +151,7 @@ pub(super) fn measure(path: &Path) -> Result<(usize, Layout), CliError> {
             }
         }
     };
-    source.note_header();
+    source.note_guesses();
     Ok((count, source.layout().clone()))
 }
 

@@ -144,15 +144,16 @@ fn distill(args: &DistillArgs) -> Result<(), CliError> {
     if let Some(target) = plot {
         report::chart(&document, axis, &curve).write(target)?;
     }
-    student.source.note_header();
+    student.source.note_guesses();
     if args.json { json::print(&document) } else { report::print(&document) }
 }
 
 /// A label for every row, [`IGNORED`] for those that are left out.
 fn read_labels(path: &Path, args: &DistillArgs, student: &InStep) -> Result<Vec<i64>, CliError> {
     let layout = student.source.layout();
-    let beside = Beside { shape: layout.shape(), classes: layout.classes() };
-    let names = student.source.header();
+    let beside =
+        Beside { logits: student.source.path(), shape: layout.shape(), classes: layout.classes() };
+    let names = student.source.class_names();
     let options = LabelOptions { ignored: args.ignore_label, names };
     match Labels::read(path, &options, &beside)? {
         Labels::Classes(classes) => Ok(classes),

@@ -29,7 +29,8 @@ impl Applied {
         let saved = Saved::read(path)?;
         saved.check(path, source.name(), source.classes())?;
         let groups = groups.map(|file| {
-            let beside = Beside { shape: source.layout().shape(), classes: source.classes() };
+            let (logits, layout) = (source.path(), source.layout());
+            let beside = Beside { logits, shape: layout.shape(), classes: layout.classes() };
             let rows = source.rows().and_then(|rows| usize::try_from(rows).ok());
             let known: &[String] = match &saved.model {
                 Model::Groups(model) => &model.names,

@@ -11,7 +11,10 @@ use std::io::{ErrorKind, Read};
 
 use csv_core::ReadFieldResult;
 
-use super::{InputError, Layout, Number};
+use super::block::{Block, with_block};
+use super::table::{Described, Kind, choose};
+use super::wanted::Wanted;
+use super::{Dtype, InputError, Layout, Number};
 
 /// The most classes of a row. The first row is held twice, to count the classes before they are
 /// asked for.
@@ -26,6 +29,10 @@ const MAX_NAMES: usize = 1 << 25;
 pub(super) struct Reader {
     fields: Fields,
     layout: Layout,
+    /// How many fields a line has.
+    columns: usize,
+    /// Where each of them goes in a row, unless all do, in their order.
+    kept: Option<Vec<Option<usize>>>,
     header: Option<Vec<String>>,
     /// The first row, which was read to count the classes.
     first: Option<Vec<f64>>,
@@ -36,7 +43,7 @@ impl Reader {
     pub(super) fn new(
         input: Box<dyn Read>,
         delimiter: u8,
-        axis: isize,
+        wanted: &Wanted,
     ) -> Result<Self, InputError> {
         let mut fields = Fields::new(input, delimiter);
         let mut numbers = Vec::new();
@@ -77,31 +84,32 @@ impl Reader {
         {
             return Err(error);
         }
-        if axis != 1 && axis != -1 {
-            return Err(InputError::new(format!("axis {axis} of CSV cannot be normalised"))
-                .hint("a row is a line of the file; transpose it, or save it as .npy"));
-        }
-        let layout = Layout::new(vec![0, column], axis)?;
         let is_header = numbers.is_empty();
+        let mut header = is_header.then_some(names);
+        let mut kept = None;
+        if wanted.column.is_some() {
+            let names = header.as_deref().ok_or_else(no_names)?;
+            let described = names.iter().map(|name| described(name)).collect::<Vec<_>>();
+            let chosen = choose(&described, wanted)?;
+            let mut places = vec![None; column];
+            chosen.iter().enumerate().for_each(|(at, &column)| places[column] = Some(at));
+            kept = Some(places);
+            header = Some(chosen.iter().map(|&column| names[column].clone()).collect());
+        }
+        let classes = header.as_ref().map_or(column, Vec::len);
         Ok(Self {
             fields,
-            layout,
-            header: is_header.then_some(names),
+            layout: wanted.layout_of_table([0, classes], "CSV")?,
+            columns: column,
+            kept,
+            header,
             first: (!is_header).then_some(numbers),
             next_row: 0,
         })
     }
 
-    pub(super) fn layout(&self) -> &Layout {
-        &self.layout
-    }
-
-    pub(super) fn header(&self) -> Option<&[String]> {
-        self.header.as_deref()
-    }
-
     /// Reads up to `max_rows` rows; 0 at the end.
-    pub(super) fn next_block<T: Number>(
+    fn next_rows<T: Number>(
         &mut self,
         block: &mut Vec<T>,
         max_rows: usize,
@@ -137,16 +145,24 @@ impl Reader {
         block: &mut Vec<T>,
         classes: usize,
     ) -> Result<bool, InputError> {
+        let start = block.len();
         let mut column = 0;
         while self.fields.advance()? {
-            if column < classes {
+            if column == 0 {
+                block.resize(start + classes, T::default());
+            }
+            let place = match &self.kept {
+                Some(places) => places.get(column).copied().flatten(),
+                None => (column < classes).then_some(column),
+            };
+            if let Some(place) = place {
                 let number = self.fields.number();
                 let number = number.ok_or_else(|| self.fields.not_a_number(self.next_row, column));
-                block.push(self.exactly(number?, column)?);
+                block[start + place] = self.exactly(number?, column)?;
             }
             column += 1;
             if self.fields.ends_record {
-                return if column == classes { Ok(true) } else { Err(self.ragged(column)) };
+                return if column == self.columns { Ok(true) } else { Err(self.ragged(column)) };
             }
         }
         // The fields of a record always end with one that ends it.
@@ -161,13 +177,61 @@ impl Reader {
     }
 
     fn ragged(&self, found: usize) -> InputError {
-        let classes = self.layout.classes();
+        let classes = self.columns;
         let first = if self.header.is_some() { "the header" } else { "the first row" };
         let columns = if found == 1 { "column" } else { "columns" };
         InputError::new(format!("{found} {columns}, where {first} has {classes}"))
             .at(format!("row {} (line {})", self.next_row, self.fields.line))
             .hint("every line needs the same number of fields")
     }
+}
+
+impl super::Reader for Reader {
+    fn dtype(&self) -> Option<Dtype> {
+        None
+    }
+
+    fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn rows(&self) -> Option<u64> {
+        None
+    }
+
+    fn class_names(&self) -> Option<&[String]> {
+        self.header.as_deref()
+    }
+
+    fn note(&self) -> Option<String> {
+        let is_guessed = self.header.is_some() && self.kept.is_none();
+        is_guessed.then(|| "line 1 has no number in it and is taken for a header".to_owned())
+    }
+
+    fn next_block(&mut self, block: Block, max_rows: usize) -> Result<usize, InputError> {
+        with_block!(block, numbers => self.next_rows(numbers, max_rows))
+    }
+}
+
+/// Of a header, only the names are known.
+fn described(name: &str) -> Described {
+    Described { name: name.to_owned(), kind: Kind::Float, dtype: String::new() }
+}
+
+/// Which column of a header has this name.
+pub(super) fn named(header: &[String], name: &str) -> Result<usize, InputError> {
+    if header.iter().all(|cell| cell.parse::<f64>().is_ok()) {
+        return Err(no_names());
+    }
+    header.iter().position(|cell| cell == name).ok_or_else(|| {
+        let there = header.iter().take(40).cloned().collect::<Vec<_>>().join(", ");
+        InputError::new(format!("has no column '{name}'")).hint(format!("there are {there}"))
+    })
+}
+
+fn no_names() -> InputError {
+    InputError::new("has no header line, so its columns have no names")
+        .hint("give it one, or keep the columns in files of their own")
 }
 
 /// The fields of a stream, one at a time, in bounded memory.
@@ -298,14 +362,17 @@ impl Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::Reader as _;
 
     fn read_with(text: &[u8], delimiter: u8, max_rows: usize) -> Result<Vec<Vec<f64>>, String> {
         let input = Box::new(std::io::Cursor::new(text.to_vec()));
-        let mut reader = Reader::new(input, delimiter, -1).map_err(|e| e.to_string())?;
+        let wanted = Wanted::rows(-1, None);
+        let mut reader = Reader::new(input, delimiter, &wanted).map_err(|e| e.to_string())?;
         let mut rows = Vec::new();
         let mut block = Vec::<f64>::new();
         loop {
-            let count = reader.next_block(&mut block, max_rows).map_err(|e| e.to_string())?;
+            let count =
+                reader.next_block(f64::block(&mut block), max_rows).map_err(|e| e.to_string())?;
             if count == 0 {
                 return Ok(rows);
             }

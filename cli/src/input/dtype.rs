@@ -4,6 +4,8 @@ use std::fmt;
 
 use half::f16;
 
+use super::block::Block;
+
 /// A floating-point type of a file, or of the memory it is read into.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Dtype {
@@ -46,12 +48,14 @@ pub(crate) trait Number: Copy + Default + Send + Sync + 'static {
     fn decode(bytes: &[u8], is_big_endian: bool, out: &mut [Self]);
     /// Appends `numbers` as they are, little-endian.
     fn encode(numbers: &[Self], bytes: &mut Vec<u8>);
+    /// The same buffer, for who cannot be generic.
+    fn block(numbers: &mut Vec<Self>) -> Block<'_>;
 }
 
 macro_rules! number {
-    ($number:ty, $dtype:expr, $nearest:expr, $to_f64:expr) => {
+    ($number:ty, $dtype:ident, $nearest:expr, $to_f64:expr) => {
         impl Number for $number {
-            const DTYPE: Dtype = $dtype;
+            const DTYPE: Dtype = Dtype::$dtype;
             #[inline]
             fn exactly(value: f64) -> Option<Self> {
                 let near = Self::nearest(value);
@@ -81,13 +85,16 @@ macro_rules! number {
             fn encode(numbers: &[Self], bytes: &mut Vec<u8>) {
                 bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
             }
+            fn block(numbers: &mut Vec<Self>) -> Block<'_> {
+                Block::$dtype(numbers)
+            }
         }
     };
 }
 
-number!(f64, Dtype::F64, |value| value, |number| number);
-number!(f32, Dtype::F32, |value| value as f32, f64::from);
-number!(f16, Dtype::F16, nearest_f16, |number: f16| f64::from(number.to_f32()));
+number!(f64, F64, |value| value, |number| number);
+number!(f32, F32, |value| value as f32, f64::from);
+number!(f16, F16, nearest_f16, |number: f16| f64::from(number.to_f32()));
 
 /// By way of f32 rounded to odd, whose last bit remembers what was cut off, so that the second
 /// rounding is the only one. (`f16::from_f64` rounds twice: 1 + 2⁻¹¹ + 2⁻⁴⁰ comes out as 1.)

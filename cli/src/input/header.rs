@@ -3,7 +3,7 @@
 //! Strict: each of the three keys once, and nothing else. What NumPy can store and we cannot use is
 //! told from what is broken, and comes with the line of Python that helps.
 
-use half::f16;
+use half::{bf16, f16};
 
 use super::{Dtype, InputError, Number};
 
@@ -158,6 +158,8 @@ pub(super) struct Stored {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
     F16,
+    /// NumPy has none; .safetensors does.
+    Bf16,
     F32,
     F64,
     I8,
@@ -200,11 +202,32 @@ impl Stored {
         Some(stored)
     }
 
+    /// What .safetensors calls a type.
+    pub(super) fn of_tensor(dtype: &str) -> Option<Self> {
+        let kind = match dtype {
+            "F16" => Kind::F16,
+            "BF16" => Kind::Bf16,
+            "F32" => Kind::F32,
+            "F64" => Kind::F64,
+            "I8" => Kind::I8,
+            "I16" => Kind::I16,
+            "I32" => Kind::I32,
+            "I64" => Kind::I64,
+            "U8" => Kind::U8,
+            "U16" => Kind::U16,
+            "U32" => Kind::U32,
+            "U64" => Kind::U64,
+            "BOOL" => Kind::Bool,
+            _ => return None,
+        };
+        Some(Self { kind, is_big_endian: false })
+    }
+
     /// Bytes per number.
     pub(super) fn size(self) -> usize {
         match self.kind {
             Kind::I8 | Kind::U8 | Kind::Bool => 1,
-            Kind::F16 | Kind::I16 | Kind::U16 => 2,
+            Kind::F16 | Kind::Bf16 | Kind::I16 | Kind::U16 => 2,
             Kind::F32 | Kind::I32 | Kind::U32 => 4,
             Kind::F64 | Kind::I64 | Kind::U64 => 8,
         }
@@ -214,7 +237,8 @@ impl Stored {
     pub(super) fn dtype(self) -> Dtype {
         match self.kind {
             Kind::F16 => Dtype::F16,
-            Kind::F32 => Dtype::F32,
+            // Every bf16 is an f32.
+            Kind::F32 | Kind::Bf16 => Dtype::F32,
             _ => Dtype::F64,
         }
     }
@@ -249,6 +273,7 @@ impl Stored {
         }
         match self.kind {
             Kind::F16 => decode!(f16, |x| Some(x.to_f64())),
+            Kind::Bf16 => decode!(bf16, |x| Some(x.to_f64())),
             Kind::F32 => decode!(f32, |x| Some(x.into())),
             Kind::F64 => decode!(f64, Some),
             Kind::I8 => decode!(i8, |x| Some(x.into())),

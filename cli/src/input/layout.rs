@@ -10,6 +10,9 @@
 //! so that `inner` rows are interleaved. They make up a *panel*, the least that can be read without
 //! seeking. In a Fortran file (first axis fastest) everything is one panel.
 
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
 use super::{InputError, MAX_NUMBERS};
 
 /// The shape of an array, and the axis along which it is normalised.
@@ -19,6 +22,31 @@ pub(crate) struct Layout {
     axis: usize,
     rows: u64,
     inner: usize,
+    /// The files that the rows are in, where there are several.
+    parts: Option<Parts>,
+}
+
+/// Files that are read as one: the number of the first row of each, as far as they are known.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Parts(Arc<Mutex<Vec<(u64, String)>>>);
+
+impl Parts {
+    /// Notes where a file begins.
+    pub(super) fn begin(&self, first: u64, file: &Path) {
+        // A panic elsewhere leaves the list as it was.
+        let mut parts = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let name = file.display().to_string();
+        if !parts.iter().any(|(_, known)| *known == name) {
+            parts.push((first, name));
+        }
+    }
+
+    /// Which row of which file a row is.
+    fn place(&self, row: u64) -> Option<String> {
+        let parts = self.0.lock().unwrap_or_else(|e| e.into_inner());
+        let (first, name) = parts.iter().rev().find(|(first, _)| *first <= row)?;
+        Some(format!("row {} of {name}", row - first))
+    }
 }
 
 impl Layout {
@@ -57,7 +85,12 @@ impl Layout {
                 "rows of {classes} classes are too long: at most {MAX_NUMBERS}"
             )));
         }
-        Ok(Self { shape, axis, rows, inner })
+        Ok(Self { shape, axis, rows, inner, parts: None })
+    }
+
+    /// The same rows, which are in several files.
+    pub(super) fn with_parts(self, parts: Parts) -> Self {
+        Self { parts: Some(parts), ..self }
     }
 
     pub(crate) fn shape(&self) -> &[usize] {
@@ -73,13 +106,21 @@ impl Layout {
         self.rows
     }
 
+    pub(super) fn axis(&self) -> usize {
+        self.axis
+    }
+
     /// How many rows are interleaved.
     pub(crate) fn inner(&self) -> usize {
         self.inner
     }
 
-    /// The name of a row: `row 17`, and where rows are not all there is, `row 17 [3, :, 2]`.
+    /// The name of a row: `row 17`, where rows are not all there is, `row 17 [3, :, 2]`, and of several files
+    /// `row 3 of part-1.npy`.
     pub(crate) fn place(&self, row: u64) -> String {
+        if let Some(place) = self.parts.as_ref().and_then(|parts| parts.place(row)) {
+            return place;
+        }
         if self.shape.len() < 3 {
             return format!("row {row}");
         }

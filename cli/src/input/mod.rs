@@ -1,39 +1,62 @@
 //! Logits from a file or a stream, a block of rows at a time.
 //!
-//! The format is told by the first bytes: what begins like a .npy file is one, everything else is CSV.
+//! ```text
+//! place    FILE[:COLUMN], a folder, a pattern → files, and which column is meant
+//! format   first bytes → the format's own file here
+//! Reader   what each of them gives: rows of numbers · shards: several files as one
+//! column   the same of labels, weights, groups, which may be texts
+//! ```
+//!
 //! Numbers arrive in the type asked for, exactly or not at all. No more than [`MAX_NUMBERS`] of them
 //! are held at once, whatever a header claims, so that a file may be larger than memory.
 
+mod array;
+#[cfg(feature = "arrow")]
+mod arrow;
+mod block;
 mod column;
 mod csv;
 mod dtype;
+mod format;
 mod groups;
 mod header;
+mod jsonl;
 mod labels;
 mod layout;
 mod npy;
+mod npz;
+mod place;
+mod safetensors;
+mod shards;
+mod table;
 mod tokens;
+mod wanted;
 mod weights;
 
-use std::ffi::OsStr;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Cursor, Read};
-use std::path::Path;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 
 pub(crate) use column::Beside;
 pub(crate) use dtype::{Dtype, Number};
 pub(crate) use groups::Groups;
 pub(crate) use labels::{IGNORED, LabelOptions, Labels, read_class_names};
 pub(crate) use layout::Layout;
+pub(crate) use place::Place;
 pub(crate) use tokens::{read_mask, read_tokens, read_words};
 pub(crate) use weights::read_weights;
 
 use crate::error::CliError;
+use block::Block;
+use format::{Input, Opened};
+use wanted::Wanted;
 
 /// The most numbers that are held in memory at once: 128 MiB of f64. It bounds the length of a row,
 /// and what can be transposed (Fortran order, another axis than the last).
 pub(crate) const MAX_NUMBERS: usize = 1 << 24;
+
+/// How many bytes of an input are looked at to tell its format.
+const MAGIC_LEN: usize = 16;
 
 /// How to read.
 #[derive(Clone, Copy, Debug)]
@@ -61,67 +84,110 @@ pub(crate) fn tolerance(dtype: Option<Dtype>) -> f64 {
 
 /// Whether a path means standard input or output.
 pub(crate) fn is_stream(path: &Path) -> bool {
-    path.as_os_str() == "-"
+    Place::of(path).is_stream()
 }
 
-/// Opens a file; also says what messages call it, and its size where that cannot change by itself.
-fn open(path: &Path) -> Result<(String, File, Option<u64>), InputError> {
-    let name = path.display().to_string();
-    let opened = File::open(path).and_then(|file| {
-        let metadata = file.metadata()?;
-        Ok((file, metadata.is_file().then_some(metadata.len())))
-    });
-    match opened {
-        Ok((file, size)) => Ok((name, file, size)),
-        Err(e) => Err(InputError::io(&e).within(&name)),
+/// An open input, as the file of its format reads it.
+trait Reader {
+    /// The narrowest type that has every number; `None` where they are texts.
+    fn dtype(&self) -> Option<Dtype>;
+
+    /// How the rows lie. Where [`Reader::rows`] does not know them, it has 0.
+    fn layout(&self) -> &Layout;
+
+    /// How many rows there are, if that is known before they are read.
+    fn rows(&self) -> Option<u64>;
+
+    /// What the classes are called, where they are columns.
+    fn class_names(&self) -> Option<&[String]> {
+        None
     }
+
+    /// What was guessed, to be said at the end of a run.
+    fn note(&self) -> Option<String> {
+        None
+    }
+
+    /// Leaves out up to so many of the next rows without making numbers of them, and says how many: 0 at the end, and
+    /// where that cannot be done.
+    fn skip_rows(&mut self, _rows: u64) -> Result<u64, InputError> {
+        Ok(0)
+    }
+
+    /// See [`Source::next_block`].
+    fn next_block(&mut self, block: Block, max_rows: usize) -> Result<usize, InputError>;
 }
 
-/// An open file of logits.
+/// A text for every row.
+trait Texts {
+    /// The next one; `None` at the end.
+    fn advance(&mut self) -> Result<Option<String>, InputError>;
+
+    /// The row of the last one.
+    fn place(&self) -> String;
+}
+
+/// An open file of logits, or several as one.
 pub(crate) struct Source {
+    /// As it was named.
+    path: PathBuf,
     name: String,
-    reader: Reader,
-    /// The same open file, whose position the reader shares, if there is one to set.
-    file: Option<File>,
-}
-
-enum Reader {
-    Npy(npy::Reader),
-    Csv(Box<csv::Reader>),
+    reader: Box<dyn Reader>,
 }
 
 impl Source {
-    /// Opens a file, or standard input for `-`, and reads as far as the first numbers.
+    /// Opens a file, several, or standard input for `-`, and reads as far as the first numbers.
     pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Self, InputError> {
-        if is_stream(path) {
-            let stdin = Box::new(io::stdin().lock());
-            return Self::from_reader("standard input".to_owned(), stdin, None, options);
+        let place = Place::of(path);
+        let name = path.display().to_string();
+        let wanted = Wanted::rows(options.axis, options.delimiter);
+        if place.is_stream() {
+            let wanted = wanted.named(place.column);
+            let (name, stdin) = ("standard input".to_owned(), Box::new(io::stdin().lock()));
+            return Self::of_input(Input { name, input: stdin, file: None, size: None }, &wanted);
         }
-        let (name, file, size) = open(path)?;
-        let same = if size.is_some() { file.try_clone().ok() } else { None };
-        let source = Self::from_reader(name, Box::new(file), size, options)?;
-        Ok(Self { file: same, ..source })
-    }
-
-    /// Says on stderr that the first line was not taken for numbers, if so: a note at the end of a run.
-    pub(crate) fn note_header(&self) {
-        if self.header().is_some() {
-            let name = self.name();
-            eprintln!("note: {name}: line 1 has no number in it and is taken for a header");
+        let files = place.files()?;
+        let wanted = wanted.named(place.column);
+        let reader = match files.as_slice() {
+            [file] => Input::open(file).and_then(|input| rows(input, &wanted)),
+            _ => {
+                let open = move |file: &PathBuf| rows(Input::open(file)?, &wanted);
+                shards::Shards::new(files, Box::new(open)).map(|shards| Box::new(shards) as _)
+            }
+        };
+        match reader {
+            Ok(reader) => Ok(Self { path: path.to_owned(), name, reader }),
+            Err(error) => Err(error.within(&name)),
         }
     }
 
     /// Reads `input`, of `size` bytes if that is known. The name is for messages, and its extension
     /// helps to tell the format.
+    ///
+    /// For the fuzz targets, which have no files.
+    #[allow(dead_code)]
     pub(crate) fn from_reader(
         name: String,
         input: Box<dyn Read>,
         size: Option<u64>,
         options: &ReadOptions,
     ) -> Result<Self, InputError> {
-        match Reader::new(&name, input, size, options) {
-            Ok(reader) => Ok(Self { name, reader, file: None }),
+        let wanted = Wanted::rows(options.axis, options.delimiter);
+        Self::of_input(Input { name, input, file: None, size }, &wanted)
+    }
+
+    fn of_input(input: Input, wanted: &Wanted) -> Result<Self, InputError> {
+        let name = input.name.clone();
+        match rows(input, wanted) {
+            Ok(reader) => Ok(Self { path: "-".into(), name, reader }),
             Err(error) => Err(error.within(&name)),
+        }
+    }
+
+    /// Says on stderr what was guessed about the input, if anything: a note at the end of a run.
+    pub(crate) fn note_guesses(&self) {
+        if let Some(note) = self.reader.note() {
+            eprintln!("note: {}: {note}", self.name);
         }
     }
 
@@ -130,20 +196,24 @@ impl Source {
         &self.name
     }
 
-    /// The narrowest type that has every number of the input; f64 for integers and CSV.
+    /// The input as it was named, a column of which `:label` is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The narrowest type that has every number of the input; f64 for integers and texts.
     pub(crate) fn dtype(&self) -> Dtype {
-        match &self.reader {
-            Reader::Npy(npy) => npy.dtype(),
-            Reader::Csv(_) => Dtype::F64,
-        }
+        self.reader.dtype().unwrap_or(Dtype::F64)
+    }
+
+    /// Whether its numbers are written out, and so are of no type.
+    pub(crate) fn is_text(&self) -> bool {
+        self.reader.dtype().is_none()
     }
 
     /// How far from 1 the sum of a row of probabilities may be.
     pub(crate) fn tolerance(&self) -> f64 {
-        match &self.reader {
-            Reader::Npy(npy) => tolerance(Some(npy.dtype())),
-            Reader::Csv(_) => tolerance(None),
-        }
+        tolerance(self.reader.dtype())
     }
 
     /// How many entries a row has; at least 1.
@@ -153,37 +223,24 @@ impl Source {
 
     /// How many rows there are, if that is known before they are read.
     pub(crate) fn rows(&self) -> Option<u64> {
-        match &self.reader {
-            Reader::Npy(npy) => Some(npy.layout().rows()),
-            Reader::Csv(_) => None,
-        }
+        self.reader.rows()
     }
 
     /// How the rows lie in the input. Where [`Source::rows`] does not know them, it has 0.
     pub(crate) fn layout(&self) -> &Layout {
-        match &self.reader {
-            Reader::Npy(npy) => npy.layout(),
-            Reader::Csv(csv) => csv.layout(),
-        }
+        self.reader.layout()
     }
 
-    /// The names in the header line of a CSV file, if it has one.
-    pub(crate) fn header(&self) -> Option<&[String]> {
-        match &self.reader {
-            Reader::Npy(_) => None,
-            Reader::Csv(csv) => csv.header(),
-        }
+    /// The names of the columns, where every class has one with a name.
+    pub(crate) fn class_names(&self) -> Option<&[String]> {
+        self.reader.class_names()
     }
 
-    /// Leaves out the next rows, or as many as are left; `false`, and nothing was done, where they would have to be
-    /// read: of streams, CSV and interleaved rows.
-    pub(crate) fn skip_rows(&mut self, rows: usize) -> Result<bool, InputError> {
-        match (&mut self.reader, &mut self.file) {
-            (Reader::Npy(npy), Some(file)) => {
-                npy.skip_rows(rows as u64, file).map_err(|error| error.within(&self.name))
-            }
-            _ => Ok(false),
-        }
+    /// Leaves out up to so many of the next rows without making numbers of them, and says how many: 0 at the end, and
+    /// where they would have to be read.
+    pub(crate) fn skip_rows(&mut self, rows: usize) -> Result<usize, InputError> {
+        let skipped = self.reader.skip_rows(rows as u64).map_err(|error| error.within(&self.name));
+        skipped.map(|rows| rows as usize)
     }
 
     /// Replaces what is in `block` by the next rows, one after the other, and says how many there
@@ -196,73 +253,18 @@ impl Source {
         block: &mut Vec<T>,
         max_rows: usize,
     ) -> Result<usize, InputError> {
-        let read = match &mut self.reader {
-            Reader::Npy(npy) => npy.next_block(block, max_rows),
-            Reader::Csv(csv) => csv.next_block(block, max_rows),
-        };
+        let read = self.reader.next_block(T::block(block), max_rows);
         read.map_err(|error| error.within(&self.name))
     }
 }
 
-impl Reader {
-    fn new(
-        name: &str,
-        input: Box<dyn Read>,
-        size: Option<u64>,
-        options: &ReadOptions,
-    ) -> Result<Self, InputError> {
-        match Format::tell(name, input, options.delimiter, "of logits")? {
-            Format::Npy(input) => {
-                let layout = |shape| Layout::new(shape, options.axis);
-                npy::Reader::new(input, size, layout).map(Reader::Npy)
-            }
-            Format::Text(input, delimiter) => {
-                let csv = csv::Reader::new(input, delimiter, options.axis)?;
-                Ok(Reader::Csv(Box::new(csv)))
-            }
-        }
-    }
-}
-
-/// What the first bytes of an input say it is.
-enum Format {
-    /// What stands behind the magic bytes.
-    Npy(Box<dyn Read>),
-    /// The whole of it, and what separates its fields.
-    Text(Box<dyn Read>, u8),
-}
-
-impl Format {
-    /// `what` belongs in its rows: "of logits".
-    fn tell(
-        name: &str,
-        mut input: Box<dyn Read>,
-        delimiter: Option<u8>,
-        what: &str,
-    ) -> Result<Self, InputError> {
-        let mut start = Vec::new();
-        let magic_len = npy::MAGIC.len();
-        let peeked = input.by_ref().take(magic_len as u64).read_to_end(&mut start);
-        peeked.map_err(|e| InputError::io(&e))?;
-        let extension = Path::new(name).extension().and_then(OsStr::to_str).unwrap_or_default();
-        if start.is_empty() {
-            let hint = format!("it needs at least one row {what}");
-            return Err(InputError::new("is empty").hint(hint));
-        }
-        if start == npy::MAGIC {
-            return Ok(Format::Npy(input));
-        }
-        if start.starts_with(b"PK\x03\x04") {
-            return Err(InputError::new("is a zip archive, such as .npz")
-                .hint("save one array: np.save('logits.npy', np.load(path)['logits'])"));
-        }
-        if extension.eq_ignore_ascii_case("npy") {
-            return Err(InputError::new("is not a .npy file: it does not begin with \\x93NUMPY")
-                .hint("write it with np.save, or name it .csv if it is text"));
-        }
-        let tab = extension.eq_ignore_ascii_case("tsv");
-        let delimiter = delimiter.unwrap_or(if tab { b'\t' } else { b',' });
-        Ok(Format::Text(Box::new(Cursor::new(start).chain(input)), delimiter))
+/// Rows of logits, in whichever format.
+fn rows(input: Input, wanted: &Wanted) -> Result<Box<dyn Reader>, InputError> {
+    match format::open(input, wanted)? {
+        Opened::Rows(reader) => Ok(reader),
+        Opened::Csv(input, delimiter) => Ok(Box::new(csv::Reader::new(input, delimiter, wanted)?)),
+        // Only cells may be texts.
+        Opened::Texts(_) => Err(InputError::new("is a text for every row, where numbers belong")),
     }
 }
 
@@ -297,8 +299,11 @@ impl InputError {
         self
     }
 
+    /// The same error in a file of this name; of several files, the one that was named first.
     fn within(mut self, name: &str) -> Self {
-        name.clone_into(&mut self.name);
+        if self.name.is_empty() {
+            name.clone_into(&mut self.name);
+        }
         self
     }
 

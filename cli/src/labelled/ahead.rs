@@ -3,7 +3,7 @@
 //! ```text
 //! reader:   empty buffer → decode the next rows into it → filled        a thread of its own
 //! visitor:  filled, in order → visit → empty again                      the calling thread, and rayon's
-//! sample:   runs of rows from all over the file, where it can be sought in, else from its beginning
+//! sample:   runs of rows from all over the file, the same ones in every format
 //! ```
 //!
 //! No more than [`AHEAD`] buffers go round, so that memory is bounded whichever of the two is slower. Each gives up
@@ -109,9 +109,23 @@ impl Labelled {
         let (length, stride) = (wanted.div_ceil(runs), self.rows() / runs);
         let mut sample = Vec::with_capacity(runs);
         let (mut taken, mut next, mut looks) = (0, 0, Looks::UNKNOWN);
+        let mut between = Numbers::with_capacity(self.dtype, 0);
         while taken < wanted {
-            let gap = (sample.len() * stride).saturating_sub(next);
-            next += if source.skip_rows(gap)? { gap } else { 0 };
+            let start = sample.len() * stride;
+            while next < start {
+                // What cannot be sought in is read, so that the sample is the same rows in every format.
+                let read = match source.skip_rows(start - next)? {
+                    0 => {
+                        let most = (start - next).min(BLOCK / self.classes).max(1);
+                        self.next_block(&mut source, &mut between, next, most, &mut looks)?
+                    }
+                    skipped => skipped,
+                };
+                if read == 0 {
+                    return Err(self.changed());
+                }
+                next += read;
+            }
             let mut numbers = Numbers::with_capacity(self.dtype, 0);
             let rows = self.next_block(&mut source, &mut numbers, next, length, &mut looks)?;
             if rows == 0 {

@@ -7,7 +7,7 @@ use softargmax::{
     select,
 };
 
-use crate::input::{Dtype, IGNORED, Labels};
+use crate::input::{Dtype, IGNORED, Labels, Number};
 
 /// Logits in memory.
 pub(super) enum Numbers {
@@ -22,6 +22,14 @@ impl Numbers {
             Dtype::F16 | Dtype::F32 => Numbers::F32(Vec::with_capacity(capacity)),
             Dtype::F64 => Numbers::F64(Vec::with_capacity(capacity)),
         }
+    }
+
+    /// The same in f32, if that has all of them.
+    pub(super) fn narrowed(self) -> Self {
+        let Numbers::F64(numbers) = &self else { return self };
+        let narrow = |&x: &f64| <f32 as Number>::exactly(x);
+        let narrow: Option<Vec<f32>> = numbers.iter().map(narrow).collect();
+        narrow.map_or(self, Numbers::F32)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -19,7 +19,7 @@ use softargmax::Error;
 use crate::args::{Content, LabelledArgs};
 use crate::error::CliError;
 use crate::input::{
-    Beside, Dtype, Groups, IGNORED, LabelOptions, Labels, Layout, ReadOptions, Source, is_stream,
+    Beside, Dtype, Groups, IGNORED, LabelOptions, Labels, Layout, Place, ReadOptions, Source,
     read_class_names, read_weights,
 };
 use block::Numbers;
@@ -58,7 +58,7 @@ impl Labelled {
         groups: Option<&Path>,
         all_at_once: bool,
     ) -> Result<Self, CliError> {
-        let must_hold = all_at_once || is_read_once(&args.logits);
+        let must_hold = all_at_once || Place::of(&args.logits).is_read_once();
         Self::open_within(if must_hold { HELD_AT_MOST } else { HELD }, args, groups, all_at_once)
     }
 
@@ -78,10 +78,10 @@ impl Labelled {
         }
         let source = Source::open(&args.logits, &ReadOptions::default())?;
         let (layout, classes) = (source.layout().clone(), source.classes());
-        let beside = Beside { shape: layout.shape(), classes };
+        let beside = Beside { logits: &args.logits, shape: layout.shape(), classes };
         let names = match &args.classes {
             Some(path) => Some(read_class_names(path, classes)?),
-            None => source.header().map(<[String]>::to_vec),
+            None => source.class_names().map(<[String]>::to_vec),
         };
         let options = LabelOptions { ignored: args.ignore_label, names: names.as_deref() };
         let labels = Labels::read(&args.labels, &options, &beside)?;
@@ -237,7 +237,7 @@ impl Labelled {
             ))
         };
         if size > limit {
-            return match (all_at_once, is_read_once(&self.path)) {
+            return match (all_at_once, Place::of(&self.path).is_read_once()) {
                 (true, _) => Err(too_large(&self.name)
                     .hint("take some of the rows: the answer will hardly differ")),
                 (_, true) => Err(too_large(&self.name).hint("save it as a file and name that")),
@@ -261,9 +261,12 @@ impl Labelled {
                 all.append(&block);
             }
         }
-        source.note_header();
+        source.note_guesses();
         self.expect_rows(rows as u64, labels)?;
-        self.held = Some(all);
+        // Written out, numbers have no type: they get that of a file of numbers that has the same.
+        let is_plain =
+            self.reading.content == Content::Logits && matches!(self.labels, Labels::Classes(_));
+        self.held = Some(if source.is_text() && is_plain { all.narrowed() } else { all });
         self.looks = Some(looks);
         Ok(())
     }
@@ -337,11 +340,6 @@ impl Labelled {
         ))
         .hint("count its lines; and nothing must write to it meanwhile")
     }
-}
-
-/// Whether a path is standard input, a pipe or a device, which cannot be gone through again.
-fn is_read_once(path: &Path) -> bool {
-    is_stream(path) || std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
 }
 
 #[cfg(test)]

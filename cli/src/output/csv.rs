@@ -5,9 +5,40 @@ use std::fmt::Write as _;
 
 use half::f16;
 
+use super::{Encoder, Rows, Target, widened};
+use crate::error::CliError;
 use crate::input::{Dtype, Number};
 
-pub(super) struct Lines {
+/// A text under way.
+pub(super) struct Csv {
+    lines: Lines,
+    dtype: Dtype,
+    text: String,
+}
+
+impl Csv {
+    pub(super) fn begin(rows: &Rows, delimiter: u8, target: &mut Target) -> Result<Self, CliError> {
+        let lines = Lines::new(delimiter, rows.shape.last().copied().unwrap_or(1));
+        if let Some(names) = rows.classes {
+            target.write(lines.header(names).as_bytes())?;
+        }
+        Ok(Self { lines, dtype: rows.dtype, text: String::new() })
+    }
+}
+
+impl Encoder for Csv {
+    fn encode(&mut self, numbers: &[u8], target: &mut Target) -> Result<(), CliError> {
+        self.text.clear();
+        self.lines.encode(&widened(numbers, self.dtype), self.dtype, &mut self.text);
+        target.write(self.text.as_bytes())
+    }
+
+    fn finish(&mut self, _rows: u64, _target: &mut Target) -> Result<(), CliError> {
+        Ok(())
+    }
+}
+
+struct Lines {
     delimiter: u8,
     columns: usize,
     /// The column that comes next.
@@ -15,18 +46,18 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn new(delimiter: u8, columns: usize) -> Self {
+    fn new(delimiter: u8, columns: usize) -> Self {
         Self { delimiter, columns, column: 0 }
     }
 
     /// The header line of these names.
-    pub(super) fn header(&self, names: &[String]) -> String {
+    fn header(&self, names: &[String]) -> String {
         let names: Vec<_> = names.iter().map(|name| field(name, self.delimiter)).collect();
         names.join(&char::from(self.delimiter).to_string()) + "\n"
     }
 
     /// Appends `numbers` to `text`, each as short as `dtype` allows.
-    pub(super) fn encode<T: Number>(&mut self, numbers: &[T], dtype: Dtype, text: &mut String) {
+    fn encode<T: Number>(&mut self, numbers: &[T], dtype: Dtype, text: &mut String) {
         for number in numbers {
             push_shortest(number.to_f64(), dtype, text);
             self.column += 1;
@@ -49,7 +80,7 @@ pub(crate) fn field(text: &str, delimiter: u8) -> Cow<'_, str> {
 }
 
 /// The shortest decimal that reads back to the `dtype` nearest to `x`.
-fn push_shortest(x: f64, dtype: Dtype, text: &mut String) {
+pub(super) fn push_shortest(x: f64, dtype: Dtype, text: &mut String) {
     if x.is_nan() {
         text.push_str("nan");
         return;

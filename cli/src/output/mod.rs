@@ -4,9 +4,13 @@
 //! output that does not say how many rows it will have (from CSV) has the count filled in at the end;
 //! on a stream it is held back in a temporary file for that.
 
+#[cfg(feature = "arrow")]
+mod arrow;
 mod csv;
 mod interrupt;
+mod jsonl;
 mod npy;
+mod safetensors;
 mod target;
 
 use std::ffi::OsStr;
@@ -25,7 +29,16 @@ const CHUNK: usize = 32 * 1024;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Format {
     Npy,
-    Csv { delimiter: u8 },
+    Csv {
+        delimiter: u8,
+    },
+    Safetensors,
+    Jsonl,
+    Parquet,
+    /// Arrow IPC, the file.
+    Arrow,
+    /// The same as a stream.
+    ArrowStream,
 }
 
 impl Format {
@@ -38,65 +51,120 @@ impl Format {
             "npy" => Some(Format::Npy),
             "csv" => Some(Format::Csv { delimiter: b',' }),
             "tsv" => Some(Format::Csv { delimiter: b'\t' }),
+            "safetensors" => Some(Format::Safetensors),
+            "jsonl" | "ndjson" => Some(Format::Jsonl),
+            "parquet" => Some(Format::Parquet),
+            "arrow" | "feather" => Some(Format::Arrow),
+            "arrows" => Some(Format::ArrowStream),
             _ => None,
         }
     }
+
+    fn is_text(self) -> bool {
+        matches!(self, Format::Csv { .. } | Format::Jsonl)
+    }
+
+    /// What it is called where it cannot be written; of a table only, not of arrays.
+    fn table(self) -> Option<&'static str> {
+        match self {
+            Format::Npy | Format::Safetensors => None,
+            Format::Csv { .. } => Some("CSV"),
+            Format::Jsonl => Some("JSON lines"),
+            Format::Parquet => Some("Parquet"),
+            Format::Arrow | Format::ArrowStream => Some("Arrow"),
+        }
+    }
+}
+
+/// What is written: rows of numbers of a type, under a name where the format has names.
+#[derive(Debug)]
+struct Rows<'a> {
+    name: &'a str,
+    dtype: Dtype,
+    /// Of the whole; the first axis is 0 where it is not known yet.
+    shape: &'a [usize],
+    /// The names of the columns, where the input had some.
+    classes: Option<&'a [String]>,
+    is_open_ended: bool,
+}
+
+/// Makes the bytes of a format.
+trait Encoder {
+    /// Writes the next numbers, which are little-endian and need not be whole rows.
+    fn encode(&mut self, numbers: &[u8], target: &mut Target) -> Result<(), CliError>;
+
+    /// Writes what stands behind the last of so many rows, and what had to wait for their count.
+    fn finish(&mut self, rows: u64, target: &mut Target) -> Result<(), CliError>;
 }
 
 /// An output under way. Dropped before it is finished, a file leaves nothing behind.
 pub(crate) struct Sink {
     target: Target,
-    encoder: Encoder,
+    encoder: Box<dyn Encoder>,
     dtype: Dtype,
     layout: Layout,
     rows: u64,
-    is_open_ended: bool,
-}
-
-enum Encoder {
-    Npy(Vec<u8>),
-    Csv(csv::Lines, String),
+    bytes: Vec<u8>,
 }
 
 impl Sink {
-    /// Begins an output of the rows of `source`, in its layout and with its header.
+    /// Begins an output of the rows of `source`, in its layout and with its header, which are `name`.
     pub(crate) fn create(
         path: &Path,
         format: Format,
+        name: &str,
         dtype: Dtype,
         source: &Source,
     ) -> Result<Self, CliError> {
         let layout = source.layout().clone();
-        let shape = layout.shape();
-        let is_open_ended = source.rows().is_none();
         let refused = |why: &str, hint: &str| {
             let path = path.display();
             Err(CliError::refused(format!("{path}: cannot be written: {why}")).hint(hint))
         };
-        if matches!(format, Format::Csv { .. }) && shape.len() > 2 {
-            return refused(&format!("CSV has 2 axes, not {}", shape.len()), "write it as .npy");
+        if let Some(table) = format.table()
+            && layout.shape().len() > 2
+        {
+            let axes = layout.shape().len();
+            return refused(&format!("{table} has 2 axes, not {axes}"), "write it as .npy");
         }
         let mut target = Target::open(path)?;
-        let encoder = match format {
-            Format::Npy if target.is_terminal() => {
-                return refused(".npy is not for terminals", "add --format csv, or -o FILE.npy");
-            }
-            Format::Npy => {
-                if is_open_ended {
-                    target = target.into_patchable()?;
-                }
-                target.write(&npy::header(dtype, shape))?;
-                Encoder::Npy(Vec::new())
-            }
-            Format::Csv { delimiter } => {
-                let lines = csv::Lines::new(delimiter, shape.last().copied().unwrap_or(1));
-                if let Some(names) = source.header() {
-                    target.write(lines.header(names).as_bytes())?;
-                }
-                Encoder::Csv(lines, String::new())
+        if target.is_terminal() && !format.is_text() {
+            let name = format.table().unwrap_or(".npy");
+            return refused(
+                &format!("{name} is not for terminals"),
+                "add --format csv, or -o FILE.npy",
+            );
+        }
+        let rows = Rows {
+            name,
+            dtype,
+            shape: layout.shape(),
+            classes: source.class_names(),
+            is_open_ended: source.rows().is_none(),
+        };
+        if rows.is_open_ended && format.table().is_none() {
+            target = target.into_patchable()?;
+        }
+        let encoder: Box<dyn Encoder> = match format {
+            Format::Npy => Box::new(npy::Array::begin(&rows, &mut target)?),
+            Format::Safetensors => Box::new(safetensors::Tensor::begin(&rows, &mut target)?),
+            Format::Csv { delimiter } => Box::new(csv::Csv::begin(&rows, delimiter, &mut target)?),
+            Format::Jsonl => Box::new(jsonl::Jsonl::new(&rows)),
+            #[cfg(feature = "arrow")]
+            Format::Parquet => Box::new(arrow::parquet(&rows)?),
+            #[cfg(feature = "arrow")]
+            Format::Arrow => Box::new(arrow::file(&rows)?),
+            #[cfg(feature = "arrow")]
+            Format::ArrowStream => Box::new(arrow::stream(&rows)?),
+            #[cfg(not(feature = "arrow"))]
+            Format::Parquet | Format::Arrow | Format::ArrowStream => {
+                return refused(
+                    "this program was built without Parquet and Arrow",
+                    "cargo install softargmax-cli, with its default features",
+                );
             }
         };
-        Ok(Self { target, encoder, dtype, layout, rows: 0, is_open_ended })
+        Ok(Self { target, encoder, dtype, layout, rows: 0, bytes: Vec::new() })
     }
 
     /// Writes the next rows, as many at a time as [`Source::next_block`] gave.
@@ -122,27 +190,30 @@ impl Sink {
     }
 
     fn write<T: Number>(&mut self, numbers: &[T]) -> Result<(), CliError> {
-        match &mut self.encoder {
-            Encoder::Npy(bytes) => {
-                bytes.clear();
-                npy::encode(numbers, self.dtype, bytes);
-                self.target.write(bytes)
-            }
-            Encoder::Csv(lines, text) => {
-                text.clear();
-                lines.encode(numbers, self.dtype, text);
-                self.target.write(text.as_bytes())
-            }
-        }
+        self.bytes.clear();
+        npy::encode(numbers, self.dtype, &mut self.bytes);
+        self.encoder.encode(&self.bytes, &mut self.target)
     }
 
     /// Puts the output in its place.
     pub(crate) fn finish(mut self) -> Result<(), CliError> {
-        if self.is_open_ended && matches!(self.encoder, Encoder::Npy(_)) {
-            let rows = usize::try_from(self.rows).unwrap_or(usize::MAX);
-            let shape = [rows, self.layout.classes()];
-            self.target.patch(&npy::header(self.dtype, &shape))?;
-        }
+        self.encoder.finish(self.rows, &mut self.target)?;
         self.target.finish()
+    }
+}
+
+/// The numbers that these bytes are.
+fn decoded<T: Number>(bytes: &[u8]) -> Vec<T> {
+    let mut numbers = vec![T::default(); bytes.len() / T::DTYPE.size()];
+    T::decode(bytes, false, &mut numbers);
+    numbers
+}
+
+/// The same, wide enough for any type.
+fn widened(bytes: &[u8], dtype: Dtype) -> Vec<f64> {
+    match dtype {
+        Dtype::F16 => decoded::<half::f16>(bytes).iter().map(|x| x.to_f64()).collect(),
+        Dtype::F32 => decoded::<f32>(bytes).into_iter().map(f64::from).collect(),
+        Dtype::F64 => decoded(bytes),
     }
 }

@@ -1,13 +1,45 @@
 //! Encodes .npy, byte for byte as `numpy.save` does.
 
-use crate::input::{Dtype, Number};
 use half::f16;
+
+use super::{Encoder, Rows, Target};
+use crate::error::CliError;
+use crate::input::{Dtype, Number};
 
 /// Digits of the first axis that NumPy leaves room for, so that an array can grow in place.
 const GROWTH_AXIS_DIGITS: usize = 21;
 
 /// NumPy starts the numbers on a multiple of this, for those who map files into memory.
 const ALIGNMENT: usize = 64;
+
+/// An array under way.
+pub(super) struct Array {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    is_open_ended: bool,
+}
+
+impl Array {
+    pub(super) fn begin(rows: &Rows, target: &mut Target) -> Result<Self, CliError> {
+        target.write(&header(rows.dtype, rows.shape))?;
+        let (shape, is_open_ended) = (rows.shape.to_vec(), rows.is_open_ended);
+        Ok(Self { dtype: rows.dtype, shape, is_open_ended })
+    }
+}
+
+impl Encoder for Array {
+    fn encode(&mut self, numbers: &[u8], target: &mut Target) -> Result<(), CliError> {
+        target.write(numbers)
+    }
+
+    fn finish(&mut self, rows: u64, target: &mut Target) -> Result<(), CliError> {
+        if !self.is_open_ended {
+            return Ok(());
+        }
+        self.shape[0] = usize::try_from(rows).unwrap_or(usize::MAX);
+        target.patch(&header(self.dtype, &self.shape))
+    }
+}
 
 /// Magic bytes, version 1.0 and header. Its length does not depend on the first axis of `shape`, so
 /// that it can be written before that is known, and again afterwards.

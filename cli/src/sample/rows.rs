@@ -107,7 +107,7 @@ impl LogitRows {
             let Some(source) = &mut self.source else { return Ok(()) };
             self.in_block = source.next_block(&mut self.block, (BLOCK / self.classes).max(1))?;
             if self.in_block == 0 {
-                source.note_header();
+                source.note_guesses();
                 return Ok(());
             }
         }

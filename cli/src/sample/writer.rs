@@ -31,10 +31,11 @@ impl Form {
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
             return Some(Form::Json);
         }
-        Some(match Format::of(path)? {
-            Format::Npy => Form::Npy,
-            Format::Csv { delimiter } => Form::Text { delimiter },
-        })
+        match Format::of(path)? {
+            Format::Npy => Some(Form::Npy),
+            Format::Csv { delimiter } => Some(Form::Text { delimiter }),
+            _ => None,
+        }
     }
 }
 

@@ -95,7 +95,7 @@ impl Table {
             }
             table.logits.extend_from_slice(&block);
         }
-        source.note_header();
+        source.note_guesses();
         if table.logits.is_empty() {
             return Err(table.refused("no rows, so there is no mean"));
         }

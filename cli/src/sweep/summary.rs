@@ -95,7 +95,7 @@ pub(crate) fn sweep(path: &Path, temperatures: &[Temperature]) -> Result<Sweep, 
         count += read as u64;
         progress.advance(read as u64);
     }
-    source.note_header();
+    source.note_guesses();
     if count == 0 {
         return Err(CliError::refused(format!("{file}: no rows, so there are no means")));
     }

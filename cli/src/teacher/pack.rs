@@ -76,7 +76,7 @@ fn pack(args: &PackArgs) -> Result<(), CliError> {
     }
     drop(progress);
     let header = file.finish(done)?;
-    logits.source.note_header();
+    logits.source.note_guesses();
     let output = args.output.display().to_string();
     if args.json {
         let (schema, shape) = ("softargmax.teacher.pack/1", Shape::of(&header));
