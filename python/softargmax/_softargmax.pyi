@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal, Self, SupportsFloat, TypeAlias, final
+from typing import Any, Literal, Self, SupportsFloat, TypeAlias, TypedDict, Unpack, final
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -185,6 +185,56 @@ def solve_temperature_per_row(
 ) -> list[Solution]: ...
 def get_num_threads() -> int: ...
 def set_num_threads(number: int) -> None: ...
+
+# Sampling
+
+_Number: TypeAlias = float | NDArray[Any] | Sequence[Any] | None
+_Natural: TypeAlias = int | NDArray[Any] | Sequence[int]
+_Bias: TypeAlias = dict[int, float]
+
+class _Parameters(TypedDict, total=False):
+    preset: Literal["greedy", "hf", "llama_cpp", "vllm"] | None
+    temperature: _Taus | None
+    top_k: _Natural | None
+    top_p: _Number
+    min_p: _Number
+    typical_p: _Number
+    top_n_sigma: _Number
+    repetition_penalty: _Number
+    presence_penalty: _Number
+    frequency_penalty: _Number
+    logit_bias: _Bias | Sequence[_Bias] | None
+    order: Literal["temperature_first", "min_p_first", "temperature_last"] | None
+
+def sample(
+    logits: ArrayLike,
+    n: int | None = None,
+    *,
+    seed: _Natural = 0,
+    stream: _Natural = 0,
+    position: _Natural = 0,
+    where: ArrayLike | None = None,
+    history: ArrayLike | Sequence[Sequence[int]] | None = None,
+    replace: bool = True,
+    method: Literal["inverse", "gumbel"] = "inverse",
+    **parameters: Unpack[_Parameters],
+) -> Any: ...
+def log_prob(
+    logits: ArrayLike,
+    tokens: ArrayLike,
+    *,
+    of: Literal["drawn", "tempered", "raw"] = "drawn",
+    where: ArrayLike | None = None,
+    history: ArrayLike | Sequence[Sequence[int]] | None = None,
+    **parameters: Unpack[_Parameters],
+) -> Any: ...
+def probabilities(
+    logits: ArrayLike,
+    *,
+    where: ArrayLike | None = None,
+    history: ArrayLike | Sequence[Sequence[int]] | None = None,
+    **parameters: Unpack[_Parameters],
+) -> NDArray[np.float64]: ...
 
 # Losses
 

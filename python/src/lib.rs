@@ -10,11 +10,13 @@
 
 mod array;
 mod axis;
+mod choice;
 mod error;
 mod gradient;
 mod logsumexp;
 mod loss;
 mod rows;
+mod sample;
 mod softmax;
 mod solve;
 mod statistics;
@@ -51,6 +53,8 @@ mod _softargmax {
         linear_temperature, moco, momentum_update, normalised_softmax, normface_lower_bound,
         normface_scale_for_loss, normface_scale_for_probability, nt_xent, sig_lip, sup_con,
     };
+    #[pymodule_export]
+    use crate::sample::{log_prob, probabilities, sample};
     #[pymodule_export]
     use crate::softmax::{log_softmax, softmax};
     #[pymodule_export]

@@ -4,7 +4,7 @@
 //! arrays [rows, columns] → Matrix → Rows → the library, without Python's lock → a result with named fields
 //! ```
 //!
-//! Options that are an enum in Rust are a text here, and a text that is none of them is refused with those that are.
+//! Options that are an enum in Rust are a text here (choice.rs).
 
 mod contrastive;
 mod cosines;
@@ -31,34 +31,11 @@ pub(crate) use schedule::{
 use numpy::{PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
 use softargmax::{Denominator, Deviation, Divergence, Factor, Labels, Reduction, Rows, Vectors};
 
 use crate::array::{Number, in_c_order, labels, of_type, read};
+use crate::choice::choice;
 use crate::error::{refused, wrong};
-
-/// An argument that is one of several texts, each of which stands for a value.
-macro_rules! choice {
-    ($name:ident($value:ty) $argument:literal: $($text:literal => $of:expr),+) => {
-        #[derive(Clone, Copy)]
-        pub(crate) struct $name(pub(crate) $value);
-
-        impl FromPyObject<'_, '_> for $name {
-            type Error = PyErr;
-
-            fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
-                let text: PyBackedStr = value.extract()?;
-                match &*text {
-                    $($text => Ok($name($of)),)+
-                    other => {
-                        let known = [$($text),+].map(|text| format!("{text:?}")).join(", ");
-                        Err(wrong(format!(concat!($argument, " is {:?}: it must be one of {}"), other, known)))
-                    }
-                }
-            }
-        }
-    };
-}
 
 choice!(Reduced(Reduction) "reduction":
     "mean" => Reduction::Mean,
