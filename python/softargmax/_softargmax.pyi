@@ -1,9 +1,9 @@
 """Types of the extension module; the documentation is in the docstrings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Literal, Self, SupportsFloat, TypeAlias, TypedDict, Unpack, final
+from typing import Any, Literal, Protocol, Self, SupportsFloat, TypeAlias, TypedDict, Unpack, final
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -466,3 +466,37 @@ def cosine_temperature(from_: _Tau, to: _Tau, step: int, steps: int) -> Temperat
 def exponential_temperature(from_: _Tau, to: _Tau, step: int, steps: int) -> Temperature: ...
 def cyclic_temperature(low: _Tau, high: _Tau, step: int, period: int) -> Temperature: ...
 def gumbel_softmax_temperature(rate: float, least: _Tau, step: int) -> Temperature: ...
+
+# Arrow
+
+class _ArrowArray(Protocol):
+    def __arrow_c_array__(self, requested_schema: Any = None) -> tuple[Any, Any]: ...
+
+class _ArrowStream(Protocol):
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
+
+_Arrow: TypeAlias = _ArrowArray | _ArrowStream
+_Batches: TypeAlias = _Arrow | Iterable[_Arrow]
+
+FIRST_QUESTION: str
+
+def partial_stats(
+    batches: _Batches,
+    *,
+    logits: str = "logits",
+    label: str = "label",
+    weight: str | None = None,
+    ignored: int | None = None,
+    question: str | None = None,
+) -> _ArrowArray: ...
+def merge(partials: _Batches) -> _ArrowArray: ...
+def fit(partials: _Batches) -> Any: ...
+def take_answers(question: str, partials: _Batches) -> Any: ...
+def apply(
+    batch: _Arrow,
+    temperature: _Tau,
+    *,
+    logits: str = "logits",
+    output: str = "probabilities",
+    log: bool = False,
+) -> Any: ...

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod array;
+mod arrow;
 mod axis;
 mod choice;
 mod error;
@@ -38,6 +39,10 @@ mod _softargmax {
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // Python's name for it
     const __version__: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
+    const FIRST_QUESTION: &str = crate::arrow::FIRST_QUESTION;
+    #[pymodule_export]
+    use crate::arrow::{apply, fit, merge, partial_stats, take_answers};
     #[pymodule_export]
     use crate::error::SoftargmaxError;
     #[pymodule_export]
