@@ -44,7 +44,7 @@ $(PYTHON_ENV)/ready: python/requirements-test.txt
 	touch $@
 
 test-torch: $(PYTHON_ENV)/ready ## softargmax.torch (downloads torch)
-	$(PYTHON_ENV)/bin/pip install --quiet --requirement python/requirements-torch.txt
+	$(PYTHON_ENV)/bin/pip install --quiet --no-deps --requirement python/requirements-torch.txt
 	$(MAKE) test-python
 
 wheel: $(PYTHON_ENV)/ready ## the wheel and the source distribution of the Python package, in target/wheels

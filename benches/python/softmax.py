@@ -10,9 +10,11 @@ a round. The cost of a call is that on 10 numbers, beside numpy's own plainest c
 import json
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import timeit
 
@@ -85,13 +87,13 @@ def ways(threads, axis, ndim):
     return found
 
 
-def compare(threads):
+def compare(threads, which):
     import numpy as np
     import scipy.special
 
     random = np.random.default_rng(3)
     results = []
-    for shape, axis, rounds in SHAPES:
+    for shape, axis, rounds in [SHAPES[which]]:
         x = random.standard_normal(shape, dtype=np.float32) * np.float32(3)
         out = np.zeros_like(x)
         functions = ways(threads, axis, len(shape))
@@ -156,6 +158,39 @@ def calls():
     ]
 
 
+def scaling():
+    """Calls in a second by two threads of Python over those by one, each call on [100, 1000]."""
+    import numpy as np
+
+    import softargmax
+
+    arrays = [np.random.default_rng(i).standard_normal((100, 1000), dtype=np.float32) for i in range(2)]
+    outs = [np.empty_like(x) for x in arrays]
+    functions = {
+        "softargmax.softmax": lambda i: softargmax.softmax(arrays[i], axis=-1, temperature=TAU, out=outs[i]),
+        "softargmax.sample": lambda i: softargmax.sample(arrays[i], temperature=TAU, top_p=0.9),
+    }
+
+    def seconds(function, callers):
+        def calls(i):
+            for _ in range(300):
+                function(i)
+
+        threads = [threading.Thread(target=calls, args=(i,)) for i in range(callers)]
+        start = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return (time.perf_counter() - start) / callers
+
+    found = []
+    for name, function in functions.items():
+        ratios = [seconds(function, 1) / seconds(function, 2) for _ in range(11)]
+        found.append({"name": name, "n": 11, "times": statistics.median(ratios), "spread": [min(ratios), max(ratios)]})
+    return found
+
+
 def version(name):
     try:
         return __import__(name).__version__
@@ -170,16 +205,24 @@ def processor():
         return next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "")
 
 
+def measure(what, *of):
+    """A measurement, in a process of its own."""
+    threads = str(of[0]) if of else "1"
+    command = [*shlex.split(os.environ.get("UNDER", "")), sys.executable, __file__, "--measure", what, *map(str, of)]
+    environment = dict(os.environ, OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
+    return json.loads(run.stdout)
+
+
 def main():
-    if sys.argv[1] == "--threads":
-        json.dump(compare(int(sys.argv[2])), sys.stdout)
+    if sys.argv[1] == "--measure":
+        found = {"compare": compare, "calls": calls, "scaling": scaling}[sys.argv[2]](*map(int, sys.argv[3:]))
+        json.dump(found, sys.stdout)
         return
     results = []
     for threads in (1, 2):
-        command = [sys.executable, __file__, "--threads", str(threads)]
-        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
-        run = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
-        results += json.loads(run.stdout)
+        for which in range(len(SHAPES)):
+            results += measure("compare", threads, which)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     document = {
         "schema": "softargmax.bench.python/1",
@@ -189,7 +232,8 @@ def main():
         "commit": commit.stdout.strip(),
         "dtype": "f32",
         "temperature": TAU,
-        "calls": calls(),
+        "calls": measure("calls"),
+        "scaling": measure("scaling"),
         "results": results,
     }
     with open(sys.argv[1], "w") as file:
@@ -197,6 +241,8 @@ def main():
         file.write("\n")
     for result in document["calls"]:
         print(f"{result['seconds'] * 1e6:9.2f} µs  {result['name']}")
+    for result in document["scaling"]:
+        print(f"{result['times']:9.2f} times as much in two threads  {result['name']}")
     for result in results:
         shape, name = result["shape"], result["name"]
         print(

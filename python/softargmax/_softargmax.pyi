@@ -1,10 +1,10 @@
 """Types of the extension module; the documentation is in the docstrings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from os import PathLike
-from typing import Any, Literal, Self, SupportsFloat, TypeAlias, final
+from typing import Any, Literal, Protocol, Self, SupportsFloat, TypeAlias, TypedDict, Unpack, final
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -186,6 +186,56 @@ def solve_temperature_per_row(
 ) -> list[Solution]: ...
 def get_num_threads() -> int: ...
 def set_num_threads(number: int) -> None: ...
+
+# Sampling
+
+_Number: TypeAlias = float | NDArray[Any] | Sequence[Any] | None
+_Natural: TypeAlias = int | NDArray[Any] | Sequence[int]
+_Bias: TypeAlias = dict[int, float]
+
+class _Parameters(TypedDict, total=False):
+    preset: Literal["greedy", "hf", "llama_cpp", "vllm"] | None
+    temperature: _Taus | None
+    top_k: _Natural | None
+    top_p: _Number
+    min_p: _Number
+    typical_p: _Number
+    top_n_sigma: _Number
+    repetition_penalty: _Number
+    presence_penalty: _Number
+    frequency_penalty: _Number
+    logit_bias: _Bias | Sequence[_Bias] | None
+    order: Literal["temperature_first", "min_p_first", "temperature_last"] | None
+
+def sample(
+    logits: ArrayLike,
+    n: int | None = None,
+    *,
+    seed: _Natural = 0,
+    stream: _Natural = 0,
+    position: _Natural = 0,
+    where: ArrayLike | None = None,
+    history: ArrayLike | Sequence[Sequence[int]] | None = None,
+    replace: bool = True,
+    method: Literal["inverse", "gumbel"] = "inverse",
+    **parameters: Unpack[_Parameters],
+) -> Any: ...
+def log_prob(
+    logits: ArrayLike,
+    tokens: ArrayLike,
+    *,
+    of: Literal["drawn", "tempered", "raw"] = "drawn",
+    where: ArrayLike | None = None,
+    history: ArrayLike | Sequence[Sequence[int]] | None = None,
+    **parameters: Unpack[_Parameters],
+) -> Any: ...
+def probabilities(
+    logits: ArrayLike,
+    *,
+    where: ArrayLike | None = None,
+    history: ArrayLike | Sequence[Sequence[int]] | None = None,
+    **parameters: Unpack[_Parameters],
+) -> NDArray[np.float64]: ...
 
 # Losses
 
@@ -875,3 +925,37 @@ def calibration_report(
     name: str = "logits",
     seed: int = 0,
 ) -> CalibrationReport: ...
+
+# Arrow
+
+class _ArrowArray(Protocol):
+    def __arrow_c_array__(self, requested_schema: Any = None) -> tuple[Any, Any]: ...
+
+class _ArrowStream(Protocol):
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
+
+_Arrow: TypeAlias = _ArrowArray | _ArrowStream
+_Batches: TypeAlias = _Arrow | Iterable[_Arrow]
+
+FIRST_QUESTION: str
+
+def partial_stats(
+    batches: _Batches,
+    *,
+    logits: str = "logits",
+    label: str = "label",
+    weight: str | None = None,
+    ignored: int | None = None,
+    question: str | None = None,
+) -> _ArrowArray: ...
+def merge(partials: _Batches) -> _ArrowArray: ...
+def fit(partials: _Batches) -> TemperatureFit: ...
+def take_answers(question: str, partials: _Batches) -> str | TemperatureFit: ...
+def apply(
+    batch: _Arrow,
+    temperature: _Tau,
+    *,
+    logits: str = "logits",
+    output: str = "probabilities",
+    log: bool = False,
+) -> Any: ...

@@ -10,6 +10,7 @@
 
 mod arguments;
 mod array;
+mod arrow;
 mod axis;
 mod calibrator;
 mod error;
@@ -21,6 +22,7 @@ mod loss;
 mod metrics;
 mod report;
 mod rows;
+mod sample;
 mod softmax;
 mod solve;
 mod statistics;
@@ -42,6 +44,10 @@ mod _softargmax {
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // Python's name for it
     const __version__: &str = env!("CARGO_PKG_VERSION");
+    #[pymodule_export]
+    const FIRST_QUESTION: &str = crate::arrow::FIRST_QUESTION;
+    #[pymodule_export]
+    use crate::arrow::{apply, fit, merge, partial_stats, take_answers};
     #[pymodule_export]
     use crate::calibrator::{PyCalibrator, PyCandidate, fit_calibrator};
     #[pymodule_export]
@@ -71,6 +77,8 @@ mod _softargmax {
     };
     #[pymodule_export]
     use crate::report::{CalibrationPanel, CalibrationReport, calibration_report};
+    #[pymodule_export]
+    use crate::sample::{log_prob, probabilities, sample};
     #[pymodule_export]
     use crate::softmax::{log_softmax, softmax};
     #[pymodule_export]

@@ -17,7 +17,7 @@ const UNLOCK_FROM: usize = 32 * 1024;
 const THREADS_FROM: usize = 128 * 1024;
 
 /// Between two looks at the signals: some hundredths of a second.
-const ELEMENTS_AT_ONCE: usize = 1 << 24;
+pub(crate) const ELEMENTS_AT_ONCE: usize = 1 << 24;
 
 /// Runs `job`, which goes through so many elements, and gives back what it returns.
 pub(crate) fn run<R: Send>(

@@ -93,6 +93,39 @@ def test_half_types_are_float32_rounded_once(cases: list[dict]) -> None:
                     assert same_bits(function(x, temperature=case["tau"]), wide.astype(x.dtype))
 
 
+def test_tensors_give_the_bits_of_arrays(cases: list[dict]) -> None:
+    """What the table says of arrays holds of tensors: as they are, and through the loss whose gradient is the softmax."""
+    torch = pytest.importorskip("torch", reason="torch is not installed: make test-torch installs it")
+    from softargmax.torch import functional
+
+    compared = 0
+    for case in cases:
+        x, tau, name = logits_of(case), case["tau"], case["name"]
+        if case["dtype"] == "bf16":
+            continue  # numpy has no view of torch's
+        tensor = torch.from_numpy(x)
+        for function in (softargmax.softmax, softargmax.log_softmax, softargmax.logsumexp, softargmax.entropy):
+            assert same_bits(function(tensor, temperature=tau), function(x, temperature=tau)), f"{name}: {function}"
+        finite = case["dtype"] != "f16" and all(np.isfinite(v) for v in x if v != -np.inf)
+        if not finite or tau in ("0", "inf") or len(x) > 100 or np.all(x == -np.inf):
+            continue
+        for label in range(len(x)):
+            want = -Fraction(case["log_softmax"][label]) if np.isfinite(float(case["log_softmax"][label])) else None
+            if want is None or want > 1e30:
+                continue
+            logits = tensor[None].clone().requires_grad_()
+            loss = functional.cross_entropy(logits, torch.tensor([label]), tau)
+            loss.backward()
+            numpys = softargmax.cross_entropy(x[None], [label], float(tau))
+            assert same_bits(logits.grad.numpy(), numpys.logits), name
+            error = abs(Fraction(loss.item()) - want)
+            # The bounds of the loss, 1e-14 in float64 and 2^-22 in float32, where it is also rounded.
+            bound = Fraction(1, 10**14) if case["dtype"] == "f64" else Fraction(1, 2**22) + Fraction(1, 2**24)
+            assert error <= bound * want + Fraction(1, 2**149), f"{name}: label {label} is off by {float(error)}"
+            compared += 1
+    assert compared > 50
+
+
 @pytest.fixture(scope="module")
 def program() -> str:
     path = os.environ.get("SOFTARGMAX_PROGRAM")

@@ -82,6 +82,21 @@ def test_many_threads_at_once() -> None:
             assert same_bits(got, small)
 
 
+def test_two_threads_draw_what_one_does() -> None:
+    """Small calls, large ones on the threads of the package, and errors, at once."""
+
+    def work(seed: int) -> list[np.ndarray]:
+        found = [softargmax.sample(LARGE[:n], 3, seed=seed, top_p=0.9, temperature=0.7) for n in (1, 100, 4096)]
+        with pytest.raises(SoftargmaxError, match="top_p 2 is not allowed"):
+            softargmax.sample(LARGE[:1], top_p=2)
+        return [*found, softargmax.probabilities(LARGE[:300], top_k=5)]
+
+    want = [work(seed) for seed in range(8)]
+    with ThreadPoolExecutor(2) as pool:
+        for got, one in zip(pool.map(work, range(8)), want, strict=True):
+            assert all(map(same_bits, got, one))
+
+
 def test_an_array_written_by_one_call_is_refused_to_another() -> None:
     """Never a mixture of two results: whoever comes second is told, or waits its turn."""
     buffer = np.empty_like(LARGE)
@@ -159,6 +174,9 @@ def one_of_each() -> None:
     softargmax.solve_temperature(x, max_probability=0.5)
     softargmax.fit_temperature(x, [0, 1, 2])
     softargmax.metrics.scores(x, [0, 1, 2], weights=[1, 2, 3]).nll
+    tokens = softargmax.sample(x, 2, top_p=[0.5, 0.9, 1.0], where=x > 0, history=[[0], [], [1, 2]], logit_bias={1: 0.5})
+    softargmax.log_prob(x, tokens, of="raw")
+    softargmax.probabilities(x, preset="hf")
     for bad in ({"temperature": -1}, {"axis": 9}, {"out": 3}):
         try:
             softmax(x, **bad)
@@ -169,7 +187,7 @@ def one_of_each() -> None:
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
 def test_nothing_leaks_in_100000_calls() -> None:
     def calls(number: int) -> None:
-        for _ in range(number // 13):
+        for _ in range(number // 16):
             one_of_each()
         gc.collect()
 

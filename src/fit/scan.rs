@@ -252,6 +252,11 @@ impl Scan {
         self.rows.saturating_sub(self.ignored)
     }
 
+    /// How many rows were passed over: ignored, or of weight 0.
+    pub fn ignored(&self) -> u64 {
+        self.ignored
+    }
+
     /// How many classes a row has.
     pub fn classes(&self) -> usize {
         self.classes

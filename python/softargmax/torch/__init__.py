@@ -1,4 +1,4 @@
-"""Losses with temperature for torch: functions in `functional`, and modules.
+"""Losses with temperature for torch: functions in `functional`, and modules; `sample` for tensors on the CPU.
 
 For tensors on the CPU they run the Rust kernels on the tensor's own memory (float32, float64; float16 and bfloat16 are computed
 in float32, from a copy), on any other device torch's operations of the same formulas, a chunk of rows at a time: the table of
@@ -25,6 +25,7 @@ from softargmax.torch.modules import (
     SigLIP,
     SupCon,
 )
+from softargmax.torch.sampling import log_prob, probabilities, sample
 
 __all__ = [
     "AdaCos",
@@ -42,4 +43,7 @@ __all__ = [
     "SigLIP",
     "SupCon",
     "functional",
+    "log_prob",
+    "probabilities",
+    "sample",
 ]

@@ -3,6 +3,8 @@
 //! ```text
 //! arrays [rows, columns] → Matrix → Rows → the library, without Python's lock → a result with named fields
 //! ```
+//!
+//! Options that are an enum in Rust are a text here.
 
 mod contrastive;
 mod cosines;
