@@ -18,17 +18,19 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
+# Without the engine, which takes as long to compile as all of this: `make test-engine`.
 test: ## all tests: library and program, with every feature and with none, and the Python package
 	$(CARGO) test --workspace --exclude softargmax-python $(NOT_ENGINE) --all-features --no-fail-fast
 	$(CARGO) test --package softargmax --no-default-features --no-fail-fast
-	$(MAKE) test-python
-	$(MAKE) test-engine
+	$(MAKE) test-python PROGRAM_IS_BUILT=yes
 
-test-engine: ## SQL and the cluster: both at once, so that the engine is compiled once
+test-engine: ## SQL and the cluster, tests and lints: both at once, so that the engine is compiled once
 	$(CARGO) test $(ENGINE) --no-fail-fast
+	# Lints, as a build and not as a check, which would go through the whole engine once more.
+	CLIPPY_ARGS="-D__CLIPPY_HACKERY__warnings" RUSTC_WORKSPACE_WRAPPER=clippy-driver $(CARGO) build $(ENGINE) --all-targets
 
 test-python: $(PYTHON_ENV)/ready ## the Python package: its wheel in an environment of its own with the tests, and in an empty one
-	$(CARGO) build --quiet --package softargmax-cli
+	$(if $(PROGRAM_IS_BUILT),,$(CARGO) build --quiet --package softargmax-cli)
 	rm -rf $(TARGET_DIR)/wheels-test
 	$(PYTHON_ENV)/bin/maturin build --manifest-path python/Cargo.toml --profile wheel-test --out $(TARGET_DIR)/wheels-test
 	$(PYTHON_ENV)/bin/pip install --quiet --force-reinstall --no-deps $(TARGET_DIR)/wheels-test/*.whl
@@ -55,9 +57,6 @@ check: ## format, lints, documentation, generated documents, vectorisation
 	$(CARGO) clippy --workspace $(NOT_ENGINE) --all-targets --all-features -- -D warnings
 	$(CARGO) clippy --package softargmax --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace $(NOT_ENGINE) --all-features --no-deps
-	# As a build and not as a check, which would go through the whole engine once more.
-	CLIPPY_ARGS="-D__CLIPPY_HACKERY__warnings" RUSTC_WORKSPACE_WRAPPER=clippy-driver $(CARGO) build $(ENGINE) --all-targets
-	$(PROGRAM) help-markdown | diff docs/cli.md -
 	$(CARGO) bench --bench accuracy -- --check $(CURDIR)/docs/accuracy.md
 	$(CARGO) bench --bench speed -- --guard
 

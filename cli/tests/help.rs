@@ -92,18 +92,18 @@ fn write_logits(folder: &Path) {
     );
     std::fs::write(folder.join("logits.npy"), logits).expect("a file");
     std::fs::write(folder.join("logits.csv"), "1,2,4\n0.5,0,-1\n".repeat(6)).expect("a file");
-    let line =
-        |row: usize| format!("{{\"logits\": [1, 2, {}], \"label\": {}}}\n", row % 5, row % 3);
-    let lines: String = (0..12).map(line).collect();
     std::fs::create_dir(folder.join("shards")).expect("a folder");
-    for name in ["logits.jsonl", "shards/a.jsonl", "shards/b.jsonl"] {
-        std::fs::write(folder.join(name), &lines).expect("a file");
-    }
     std::fs::write(folder.join("probs.csv"), "0.1,0.2,0.7\n0.6,0.3,0.1\n".repeat(6))
         .expect("a file");
     std::fs::write(folder.join("draws.csv"), "3\n3\n2\n3\n").expect("a file");
     let labels = "2\n0\n2\n1\n1\n0\n2\n0\n0\n1\n2\n0\n";
     std::fs::write(folder.join("labels.csv"), labels).expect("a file");
+    let rows = ["1, 2, 4", "0.5, 0, -1"].into_iter().cycle().zip(labels.lines());
+    let line = |(row, label)| format!("{{\"logits\": [{row}], \"label\": {label}}}\n");
+    let lines: String = rows.map(line).collect();
+    for name in ["logits.jsonl", "shards/a.jsonl", "shards/b.jsonl"] {
+        std::fs::write(folder.join(name), &lines).expect("a file");
+    }
     let mut classes = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (12,), }");
     classes.extend(labels.bytes().filter(u8::is_ascii_digit).map(|digit| digit - b'0'));
     std::fs::write(folder.join("labels.npy"), classes).expect("a file");

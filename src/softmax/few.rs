@@ -58,12 +58,11 @@ pub(crate) fn softmax<S: Simd, R: Real>(
         simd.call(Divide { columns, lanes: &mut lanes });
         let ordinary = lanes.ordinary.map(|bits| bits != R::NO_BITS);
         simd.call(Scatter { columns, which: &ordinary, out });
-        for i in 0..out.len() / classes {
+        for (i, out) in out.chunks_exact_mut(classes).enumerate() {
             if !ordinary[i] {
-                let span = i * classes..(i + 1) * classes;
-                let row = rows.map(|rows| &rows[span.clone()]);
+                let row = rows.map(|rows| &rows[i * classes..(i + 1) * classes]);
                 let tempering = temperings.of_row(first + i);
-                row::softmax(simd, row, &mut out[span], &tempering, space, 0);
+                row::softmax(simd, row, out, &tempering, space, 0);
             }
         }
     }
