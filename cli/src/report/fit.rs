@@ -136,11 +136,13 @@ fn print_candidates(candidates: &[Candidate]) -> Result<(), CliError> {
     print_lines(|out| writeln!(out, "\non rows they were not fitted on, by cross-validation"))?;
     let mut table = Table::new(["model", "NLL", "above the best", "std. error", "accuracy"]);
     for candidate in candidates {
+        // What two equal models differ by are roundings.
+        let seen = |x: f64| loss(if x.abs() > 1e-12 * candidate.nll { x } else { 0.0 });
         table.row([
             candidate.model.name().to_owned(),
             loss(candidate.nll),
-            loss(candidate.difference),
-            loss(candidate.difference_std_error),
+            seen(candidate.difference),
+            seen(candidate.difference_std_error),
             share(candidate.accuracy),
         ]);
     }
