@@ -56,6 +56,11 @@ impl ExactSum {
         self.add(f64::from(count));
     }
 
+    #[cfg(feature = "serde")]
+    pub(crate) fn is_zero(&self) -> bool {
+        *self == ExactSum::ZERO
+    }
+
     pub(crate) fn merge(&mut self, other: &ExactSum) {
         let mut other = other.clone();
         other.carry();

@@ -180,7 +180,7 @@ def test_a_calibrator_that_could_not_be_fitted_is_none() -> None:
         got.probabilities([[1.0, 0.0]])
     with pytest.raises(SoftargmaxError, match='model is "platt"'):
         softargmax.fit_calibrator([[4.0, 0.0]] * 8, [0] * 8, "platt")  # type: ignore[arg-type]
-    bcts = softargmax.fit_calibrator([[4.0, 0.0]] * 8, [0, 1] * 4, "bcts")
+    bcts = softargmax.fit_calibrator([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 2.0]] * 4, [0, 1, 0, 1] * 3 + [1, 0, 0, 1], "bcts")
     with pytest.raises(SoftargmaxError, match="a row of logits"):
         bcts.probabilities(np.zeros((2, 3)))
     with pytest.raises(SoftargmaxError, match="logits has shape"):

@@ -92,8 +92,8 @@ pub(super) struct AtTemperature {
     pub(super) slope: ExactSum,
     pub(super) variance: ExactSum,
     pub(super) third: ExactSum,
-    /// Only of drafts, which are in no file.
-    #[cfg_attr(feature = "serde", serde(skip))]
+    /// Only of drafts; there is nothing of it in the files of others.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "ExactSum::is_zero"))]
     pub(super) fourth: ExactSum,
     pub(super) slope_squared: ExactSum,
 }
