@@ -464,3 +464,12 @@ fn half_precision_is_its_own_numbers() {
     let brief_fit = fit_temperature(rows, labels_of, &FitOptions::default()).expect("a fit");
     assert!((tau(&brief_fit) / tau(&wide_fit) - 1.0).abs() < 0.02);
 }
+
+/// Also where there are so many rows that a sample of them is taken first.
+#[test]
+fn too_few_labels_are_refused() {
+    let logits = vec![0.5f32; 140_000];
+    let (rows, labels) = (Rows::new(&logits, 2).unwrap(), Labels::new(&[0; 9], 2).unwrap());
+    let refused = fit_temperature(rows, labels, &FitOptions::default());
+    assert!(matches!(refused, Err(Error::Shape { .. })), "{refused:?}");
+}
