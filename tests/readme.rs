@@ -145,3 +145,18 @@ fn the_fit_is_that_of_the_file() {
         times("probmetrics bisection")
     ));
 }
+
+#[test]
+fn the_contrastive_loss_is_that_of_the_file() {
+    let file = results("contrastive.json");
+    let loss = file["losses"].as_array().unwrap().iter().find(|l| l["loss"] == "moco").unwrap();
+    let of = |name: &str| &loss["contestants"][name];
+    let times = |name: &str| of(name)["ratio"].as_f64().unwrap();
+    readme_says(&format!(
+        "| {:.2} s, its bare products {:.2} of that; torch {:.1} times as long, jax {:.1} |",
+        of("softargmax")["seconds"].as_f64().unwrap(),
+        times("bare"),
+        times("torch"),
+        times("jax")
+    ));
+}
