@@ -10,7 +10,7 @@
 
 use crate::double::power_of_two;
 use crate::element::Real;
-use crate::fit::row::{Depth, Gap, Moments, OfRow, WIDTH_F64, Weighed, moments, put_together};
+use crate::fit::row::{Depth, Gap, Moments, OfRow, moments, put_together};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::Base2;
 
@@ -29,8 +29,6 @@ const LINE: usize = 64;
 /// Sixteen rows on their way.
 pub(super) struct Together<R> {
     halves: [Half<R>; 2],
-    draft: Weighed<R>,
-    precise: Weighed<f64>,
 }
 
 /// Eight of them, class after class.
@@ -50,8 +48,7 @@ impl<R: Real> Together<R> {
             distances: vec![[0.0; LANES]; classes],
             maxima: [0.0; LANES],
         };
-        let (draft, precise) = (Weighed::new(LANES * classes), Weighed::new(LANES * classes));
-        Together { halves: [half(), half()], draft, precise }
+        Together { halves: [half(), half()] }
     }
 
     /// Takes in rows and finds their maxima: NaN where a row holds one.
@@ -100,13 +97,13 @@ impl<R: Real> Together<R> {
             if is_draft {
                 let (_, factor, _) = draft.factors();
                 let (columns, max) = (half.columns.as_flattened(), &half.max);
-                let sums = &moments(simd, columns, max, factor, depth, &mut self.draft, 0);
+                let sums = &moments(simd, columns, max, factor, depth, 0);
                 let (maxima, bias, base) = (&[0.0; LANES], R::BIAS, draft);
                 simd.call(Finish { sums, maxima, bias, gaps, base, depth, answers });
             } else {
                 let (factor, ..) = precise.factors();
-                let (distances, zeros) = (half.distances.as_flattened(), &[0.0; WIDTH_F64]);
-                let sums = &moments(simd, distances, zeros, factor, depth, &mut self.precise, 0);
+                let (distances, zeros) = (half.distances.as_flattened(), &[0.0; LANES]);
+                let sums = &moments(simd, distances, zeros, factor, depth, 0);
                 let (maxima, bias, base) = (&half.maxima, <f64 as Real>::BIAS, precise);
                 simd.call(Finish { sums, maxima, bias, gaps, base, depth, answers });
             }

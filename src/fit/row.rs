@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! d_i = x_i − m,  w_i = exp(β d_i)                     m = max x, β = 1/τ
-//! S_n = Σ w_i (β d_i)^n,  n = 0 … 3, or 4              two sweeps over what is in the cache, in lanes
+//! S_n = Σ w_i (β d_i)^n,  n = 0 … 3, or 4              in lanes
 //! loss    = ln S_0 + β (m − x_y)                       −ln p_y
 //! slope   = S_1/S_0 + β (m − x_y)                      β · d loss/dβ
 //! v, third, fourth = cumulants of β d under p          β^n · d^n loss/dβ^n
@@ -28,12 +28,7 @@ use crate::temperature::Temperature;
 const LANES_F32: usize = 16;
 const LANES_F64: usize = 8;
 
-/// Numbers in one register.
-const WIDTH_F32: usize = LANES_F32 / 2;
-pub(super) const WIDTH_F64: usize = LANES_F64 / 2;
-
-/// Numbers that are worked on at a time, so that their weights stay in the first-level cache; sums over them are in the
-/// type of the weights.
+/// Numbers whose sums are in the type of the weights.
 const BLOCK: usize = 512;
 
 /// Chunks whose depths are added up in the type of the row.
@@ -79,59 +74,54 @@ pub(super) struct OfRow {
 /// Weights times powers of z, from the 0th.
 pub(super) type Moments<T> = [T; 5];
 
-/// The first sweep over some numbers: z and its weight, apart from the sums, a register at a time. The chain of
-/// operations from a number to its last moment is longer than what a processor looks ahead, so it is cut: here in
-/// two, the beginning of one weight beside the end of the one before, and before the sums.
-struct Weigh<'a, R, const W: usize> {
-    numbers: &'a [[R; W]],
-    max: &'a [R; W],
+/// Sums of the weights, and of them times powers of z up to `POWERS`: 0, 3 or 4. Of a draft the numbers are logits,
+/// else distances from the maximum. The chain of operations from a number to its last moment is longer than what a
+/// processor looks ahead, so it is cut in two: the beginning of one weight beside the end of the one before.
+struct AddUp<'a, R, const N: usize, const POWERS: usize> {
+    numbers: &'a [R],
+    /// Of a draft.
+    max: &'a [R; N],
     factor: R,
-    space: &'a mut Weighed<R>,
+    sums: &'a mut Moments<[R; N]>,
     /// How many numbers further on to fetch from memory meanwhile, or 0.
     ahead: usize,
 }
 
-/// Room for z and weights.
-pub(super) struct Weighed<R> {
-    z: Vec<R>,
-    weights: Vec<R>,
-}
+/// The powers of a draft.
+const OF_DRAFT: usize = 4;
 
-impl<R: Real> Weighed<R> {
-    pub(super) fn new(numbers: usize) -> Self {
-        Weighed { z: vec![R::ZERO; numbers], weights: vec![R::ZERO; numbers] }
-    }
-}
-
-impl<R: Real, const W: usize> Kernel for Weigh<'_, R, W> {
+impl<R: Real, const N: usize, const POWERS: usize> Kernel for AddUp<'_, R, N, POWERS> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Weigh { numbers, max, factor, space, ahead } = self;
+        let AddUp { numbers, max, factor, sums, ahead } = self;
         let max = *max;
-        let Some((first, rest)) = numbers.split_first() else { return };
-        let (z, weights) = (&mut space.z, &mut space.weights);
-        let z = &mut z.as_chunks_mut::<W>().0[..numbers.len()];
-        let weights = &mut weights.as_chunks_mut::<W>().0[..numbers.len()];
-        let mut next = begun(first, &max, factor);
-        for (i, chunk) in rest.iter().enumerate() {
+        let Some((first, rest)) = numbers.as_chunks::<N>().0.split_first() else { return };
+        let mut all = [[R::ZERO; N]; 5];
+        let mut next = begun::<R, N, POWERS>(first, &max, factor);
+        for chunk in rest {
             simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
             let now = next;
-            next = begun(chunk, &max, factor);
-            (z[i], weights[i]) = (now[0], ended(&now));
+            next = begun::<R, N, POWERS>(chunk, &max, factor);
+            all = added_up::<R, N, POWERS>(&all, &now);
         }
-        (z[rest.len()], weights[rest.len()]) = (next[0], ended(&next));
+        *sums = added_up::<R, N, POWERS>(&all, &next);
     }
 }
 
 /// z, of what weighs nothing the deepest that has a weight; its integer and what is left.
 #[inline(always)]
-fn begun<R: Real, const W: usize>(chunk: &[R; W], max: &[R; W], factor: R) -> [[R; W]; 3] {
+fn begun<R: Real, const N: usize, const POWERS: usize>(
+    chunk: &[R; N],
+    max: &[R; N],
+    factor: R,
+) -> [[R; N]; 3] {
     let deepest = R::of_f64(-R::DEPTH);
-    let [mut all, mut rounded, mut rest] = [[R::ZERO; W]; 3];
-    for i in 0..W {
-        let z = (chunk[i] - max[i]) * factor;
+    let [mut all, mut rounded, mut rest] = [[R::ZERO; N]; 3];
+    for i in 0..N {
+        let distance = if POWERS == OF_DRAFT { chunk[i] - max[i] } else { chunk[i] };
+        let z = distance * factor;
         all[i] = if z > deepest { z } else { deepest };
         (rounded[i], rest[i]) = rounded_for_sums(all[i]);
     }
@@ -139,73 +129,50 @@ fn begun<R: Real, const W: usize>(chunk: &[R; W], max: &[R; W], factor: R) -> [[
 }
 
 #[inline(always)]
-fn ended<R: Real, const W: usize>(begun: &[[R; W]; 3]) -> [R; W] {
-    let [_, rounded, rest] = begun;
-    let mut weights = [R::ZERO; W];
-    for i in 0..W {
-        weights[i] = power_for_sums(rounded[i], rest[i]);
-    }
-    weights
-}
-
-/// The second sweep: sums of the weights, and of them times powers of z up to `POWERS`: 0, 3 or 4.
-struct AddUp<'a, R, const N: usize, const POWERS: usize> {
-    z: &'a [R],
-    weights: &'a [R],
-    sums: &'a mut Moments<[R; N]>,
-}
-
-impl<R: Real, const N: usize, const POWERS: usize> Kernel for AddUp<'_, R, N, POWERS> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let AddUp { z, weights, sums } = self;
-        let mut all = [[R::ZERO; N]; 5];
-        for (z, weights) in z.as_chunks::<N>().0.iter().zip(weights.as_chunks::<N>().0) {
-            let [mut zeroth, mut first, mut second, mut third, mut fourth] = all;
-            for i in 0..N {
-                zeroth[i] = all[0][i] + weights[i];
-                if POWERS > 0 {
-                    let once = weights[i] * z[i];
-                    let twice = once * z[i];
-                    first[i] = all[1][i] + once;
-                    second[i] = all[2][i] + twice;
-                    if POWERS == 3 {
-                        third[i] = twice.mul_add(z[i], all[3][i]);
-                    } else {
-                        let thrice = twice * z[i];
-                        third[i] = all[3][i] + thrice;
-                        fourth[i] = thrice.mul_add(z[i], all[4][i]);
-                    }
-                }
+fn added_up<R: Real, const N: usize, const POWERS: usize>(
+    sums: &Moments<[R; N]>,
+    begun: &[[R; N]; 3],
+) -> Moments<[R; N]> {
+    let [z, rounded, rest] = begun;
+    let [mut zeroth, mut first, mut second, mut third, mut fourth] = *sums;
+    for i in 0..N {
+        let weight = power_for_sums(rounded[i], rest[i]);
+        zeroth[i] = sums[0][i] + weight;
+        if POWERS > 0 {
+            let once = weight * z[i];
+            let twice = once * z[i];
+            first[i] = sums[1][i] + once;
+            second[i] = sums[2][i] + twice;
+            if POWERS == 3 {
+                third[i] = twice.mul_add(z[i], sums[3][i]);
+            } else {
+                let thrice = twice * z[i];
+                third[i] = sums[3][i] + thrice;
+                fourth[i] = thrice.mul_add(z[i], sums[4][i]);
             }
-            all = [zeroth, first, second, third, fourth];
         }
-        *sums = all;
     }
+    [zeroth, first, second, third, fourth]
 }
 
-/// The sums over some numbers, apart from what is before and after; each register W of them wide.
+/// The sums over some numbers, apart from what is before and after.
 #[inline(always)]
-pub(super) fn moments<S: Simd, R: Real, const W: usize, const N: usize>(
+pub(super) fn moments<S: Simd, R: Real, const N: usize>(
     simd: S,
     numbers: &[R],
-    max: &[R; W],
+    max: &[R; N],
     factor: R,
     depth: Depth,
-    space: &mut Weighed<R>,
     ahead: usize,
 ) -> Moments<[R; N]> {
     let mut sums = [[R::ZERO; N]; 5];
-    let count = numbers.len();
-    let (numbers, _) = numbers.as_chunks::<W>();
-    simd.call(Weigh { numbers, max, factor, space, ahead });
-    let (z, weights) = (&space.z[..count], &space.weights[..count]);
+    let to = &mut sums;
     match depth {
-        Depth::Loss => simd.call(AddUp::<R, N, 0> { z, weights, sums: &mut sums }),
-        Depth::Full => simd.call(AddUp::<R, N, 3> { z, weights, sums: &mut sums }),
-        Depth::Draft => simd.call(AddUp::<R, N, 4> { z, weights, sums: &mut sums }),
+        Depth::Loss => simd.call(AddUp::<R, N, 0> { numbers, max, factor, sums: to, ahead }),
+        Depth::Full => simd.call(AddUp::<R, N, 3> { numbers, max, factor, sums: to, ahead }),
+        Depth::Draft => {
+            simd.call(AddUp::<R, N, OF_DRAFT> { numbers, max, factor, sums: to, ahead })
+        }
     }
     sums
 }
@@ -269,8 +236,6 @@ fn widened<R: Real, const N: usize>(
 
 /// A row on its way to the sums.
 pub(super) struct Space<R> {
-    draft: Weighed<R>,
-    precise: Weighed<f64>,
     staged: Vec<R>,
     staged_in_f64: Vec<f64>,
     wide: Wide,
@@ -295,13 +260,7 @@ impl Wide {
 
 impl<R: Real> Space<R> {
     pub(super) fn new() -> Self {
-        Space {
-            draft: Weighed::new(BLOCK),
-            precise: Weighed::new(BLOCK),
-            staged: Vec::new(),
-            staged_in_f64: Vec::new(),
-            wide: Wide::default(),
-        }
+        Space { staged: Vec::new(), staged_in_f64: Vec::new(), wide: Wide::default() }
     }
 
     /// Takes in a row for questions that are answered in f64.
@@ -355,17 +314,17 @@ pub(super) fn of_row<S: Simd, R: Real>(
             }
         };
         let (_, factor, _) = base.factors();
-        let (max, space) = (&[max; WIDTH_F32], &mut space.draft);
+        let max = &[max; LANES_F32];
         let mut sums = [[0.0; LANES_F32]; 5];
         let (whole, tail) = row.split_at(row.len() - row.len() % LANES_F32);
         for block in whole.chunks(BLOCK) {
-            let of_block = moments(simd, block, max, factor, depth, space, ahead);
+            let of_block = moments(simd, block, max, factor, depth, ahead);
             add_to_lanes::<R, LANES_F32>(&mut sums, &of_block);
         }
         if !tail.is_empty() {
             let mut last = [R::NEG_INFINITY; LANES_F32];
             last[..tail.len()].copy_from_slice(tail);
-            let of_block = moments(simd, &last, max, factor, depth, space, 0);
+            let of_block = moments(simd, &last, max, factor, depth, 0);
             add_to_lanes::<R, LANES_F32>(&mut sums, &of_block);
         }
         return put_together(0.0, sums.map(sum_of_lanes), R::BIAS, gap.times(base), depth);
@@ -381,10 +340,9 @@ pub(super) fn of_row<S: Simd, R: Real>(
         }
     };
     let (factor, ..) = base.factors();
-    let (max, space) = (&[0.0; WIDTH_F64], &mut space.precise);
     let mut sums = [[0.0; LANES_F64]; 5];
     for block in wide.distances.as_flattened().chunks(BLOCK) {
-        let of_block = moments(simd, block, max, factor, depth, space, 0);
+        let of_block = moments(simd, block, &[0.0; LANES_F64], factor, depth, 0);
         add_to_lanes::<f64, LANES_F64>(&mut sums, &of_block);
     }
     put_together(wide.maxima, sums.map(sum_of_lanes), <f64 as Real>::BIAS, gap.times(base), depth)

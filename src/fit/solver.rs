@@ -62,6 +62,8 @@ pub struct TemperatureSolver {
     /// Ends early, and by sums in the type of the rows.
     rough: bool,
     surveyed: bool,
+    /// Asks for the loss at τ = 1 beside a draft already.
+    one_first: bool,
     loss_at_one: Option<f64>,
     passes: u32,
     fit: Option<TemperatureFit>,
@@ -80,6 +82,7 @@ impl TemperatureSolver {
             stride: 2.0,
             rough: false,
             surveyed: false,
+            one_first: false,
             loss_at_one: None,
             passes: 0,
             fit: None,
@@ -96,6 +99,13 @@ impl TemperatureSolver {
         self
     }
 
+    /// The same search, which asks for the loss at τ = 1 in its first pass and not in its last: for rows that come
+    /// from a disk, for which the first pass waits. The answer is the same.
+    pub fn loss_at_one_first(mut self) -> Self {
+        self.one_first = true;
+        self
+    }
+
     /// Ends at a relative accuracy of 1e-6 or so: for a sample.
     pub(super) fn roughly(mut self) -> Self {
         self.rough = true;
@@ -109,10 +119,16 @@ impl TemperatureSolver {
             return None;
         }
         let at = Temperature::from_scale(self.beta).ok()?;
-        let one = self.depth == Depth::Full && self.loss_at_one.is_none() && self.beta != 1.0;
+        let one = self.wants_loss_at_one() && self.beta != 1.0;
         let one = one.then_some((Temperature::ONE, Depth::Loss));
         let nodes = [(at, self.depth)].into_iter().chain(one);
         Some(Scan::with(self.classes, !self.surveyed, nodes))
+    }
+
+    /// Whether the scan that is asked for next has it: for a draft at τ = 1 it would be that temperature twice.
+    fn wants_loss_at_one(&self) -> bool {
+        let is_time = self.depth == Depth::Full || self.one_first && self.beta != 1.0;
+        is_time && self.loss_at_one.is_none()
     }
 
     /// Learns from the scan it asked for, which has gone through all rows.
@@ -131,7 +147,7 @@ impl TemperatureSolver {
             return self.end_without(scan, outcome);
         }
         let at = &scan.sums[0];
-        if self.depth == Depth::Full && self.loss_at_one.is_none() {
+        if self.wants_loss_at_one() {
             self.loss_at_one = scan.sums.last().map(|one| one.loss.value());
         }
         let slopes = Slopes::new(at, self.depth, self.beta, self.prior);

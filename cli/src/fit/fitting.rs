@@ -105,7 +105,7 @@ impl Fitting {
         }
         let start = labelled.near_temperature(self.prior);
         let solver = || {
-            let solver = TemperatureSolver::new(labelled.classes(), self.prior);
+            let solver = TemperatureSolver::new(labelled.classes(), self.prior).loss_at_one_first();
             start.map_or(solver.clone(), |tau| solver.starting_at(tau))
         };
         let mut solvers: Vec<TemperatureSolver> = keeps.iter().map(|_| solver()).collect();

@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
+use zerocopy::IntoBytes;
+
 use super::block::{Block, with_block};
 use super::header::Stored;
 use super::layout::{Layout, Panel, Scatter};
@@ -165,15 +167,15 @@ impl ArrayReader {
 
     /// Decodes the next numbers, which are those from `start` of the block.
     fn decode<T: Number>(&mut self, start: usize, out: &mut [T]) -> Result<(), InputError> {
+        if self.stored.is_as_in_memory::<T>() {
+            let bytes = out.as_mut_bytes();
+            let got = read_up_to(&mut self.input, bytes)?;
+            return if got < bytes.len() { Err(self.cut_short(start, got)) } else { Ok(()) };
+        }
         self.bytes.resize(out.len() * self.stored.size(), 0);
-        let mut got = 0;
-        while got < self.bytes.len() {
-            match self.input.read(&mut self.bytes[got..]) {
-                Ok(0) => return Err(self.cut_short(start, got)),
-                Ok(n) => got += n,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(InputError::io(&e)),
-            }
+        let got = read_up_to(&mut self.input, &mut self.bytes)?;
+        if got < self.bytes.len() {
+            return Err(self.cut_short(start, got));
         }
         self.stored.decode(&self.bytes, out).map_err(|(at, value)| {
             let error = InputError::new(format!("{value} has no exact {}", T::DTYPE))
@@ -220,4 +222,18 @@ impl ArrayReader {
             Err(e) => Err(InputError::io(&e)),
         }
     }
+}
+
+/// Fills `bytes`, as far as there are some.
+fn read_up_to(input: &mut dyn Read, bytes: &mut [u8]) -> Result<usize, InputError> {
+    let mut got = 0;
+    while got < bytes.len() {
+        match input.read(&mut bytes[got..]) {
+            Ok(0) => break,
+            Ok(n) => got += n,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(InputError::io(&e)),
+        }
+    }
+    Ok(got)
 }

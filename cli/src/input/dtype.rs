@@ -3,6 +3,7 @@
 use std::fmt;
 
 use half::f16;
+use zerocopy::{FromBytes, IntoBytes};
 
 use super::block::Block;
 
@@ -36,7 +37,9 @@ impl fmt::Display for Dtype {
 }
 
 /// A number in memory. Every one is exactly an f64, through which it becomes another type.
-pub(crate) trait Number: Copy + Default + Send + Sync + 'static {
+pub(crate) trait Number:
+    Copy + Default + Send + Sync + FromBytes + IntoBytes + 'static
+{
     const DTYPE: Dtype;
     /// The same value, or `None` where this type does not have it. A NaN stays a NaN.
     fn exactly(value: f64) -> Option<Self>;

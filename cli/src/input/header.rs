@@ -243,6 +243,15 @@ impl Stored {
         }
     }
 
+    fn is_float_of<T: Number>(self) -> bool {
+        matches!(self.kind, Kind::F16 | Kind::F32 | Kind::F64) && self.dtype() == T::DTYPE
+    }
+
+    /// Whether the bytes of these numbers are those of T in memory.
+    pub(super) fn is_as_in_memory<T: Number>(self) -> bool {
+        self.is_float_of::<T>() && self.is_big_endian == cfg!(target_endian = "big")
+    }
+
     /// Decodes `bytes`, `out.len()` numbers. Fails with the place and text of the first number that
     /// T does not have exactly.
     pub(super) fn decode<T: Number>(
@@ -250,8 +259,7 @@ impl Stored {
         bytes: &[u8],
         out: &mut [T],
     ) -> Result<(), (usize, String)> {
-        let is_float = matches!(self.kind, Kind::F16 | Kind::F32 | Kind::F64);
-        if is_float && self.dtype() == T::DTYPE {
+        if self.is_float_of::<T>() {
             T::decode(bytes, self.is_big_endian, out);
             return Ok(());
         }
