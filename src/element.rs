@@ -2,6 +2,7 @@
 
 use std::array::from_fn;
 
+use crate::compiled::Kernels;
 use crate::double::two_sum;
 use crate::simd::Simd;
 
@@ -19,9 +20,10 @@ impl Element for half::bf16 {}
 
 pub(crate) mod private {
     use super::Real;
+    use crate::compiled::Jobs;
 
     /// How a type is read and written by the kernels.
-    pub trait Element: Copy + Send + Sync + 'static {
+    pub trait Element: Copy + Send + Sync + 'static + Jobs<Self> {
         /// The type it is computed in.
         type Real: Real;
 
@@ -46,6 +48,7 @@ pub(crate) mod private {
 pub trait Real:
     private::Element<Real = Self>
     + crate::simd::gemm::Gemm
+    + Kernels<Self>
     + PartialOrd
     + std::ops::Add<Output = Self>
     + std::ops::Sub<Output = Self>

@@ -66,6 +66,7 @@
 
 #[cfg(feature = "ndarray")]
 mod axis;
+mod compiled;
 mod double;
 mod element;
 mod error;

@@ -14,7 +14,7 @@ use crate::double::{Double, frexp, ldexp, power_of_two, two_sum};
 use crate::element::{Element, private::Element as _};
 use crate::error::Error;
 use crate::exp::{exp_double, ln_sum, weight};
-use crate::parallel::{self, Job};
+use crate::parallel::Job;
 use crate::rows::Rows;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::batch::in_real;
@@ -103,7 +103,7 @@ pub fn statistics<'a, T: Element>(
 ) -> Result<Vec<Statistics>, Error> {
     let taus = tau.into().checked(logits.rows())?;
     let mut out = vec![Statistics::NONE; logits.rows()];
-    parallel::run(EachRow { logits, taus, out: &mut out });
+    T::run(EachRow { logits, taus, out: &mut out });
     Ok(out)
 }
 
@@ -134,7 +134,7 @@ pub fn expected_index<T: Element>(logits: &[T], tau: Temperature) -> Result<f64,
     Ok(statistics(Rows::one(logits)?, tau)?[0].expected_index)
 }
 
-struct EachRow<'a, T> {
+pub(crate) struct EachRow<'a, T> {
     logits: Rows<'a, T>,
     taus: Temperatures<'a>,
     out: &'a mut [Statistics],

@@ -15,7 +15,7 @@ use crate::softmax::row::{Peak, find_peak};
 const SUM_TOLERANCE: f64 = 4e-3;
 
 /// Some rows on their way into a scan.
-pub(super) struct Block<'a, 's, T> {
+pub(crate) struct Block<'a, 's, T> {
     pub(super) scan: &'s Scan,
     pub(super) logits: Rows<'a, T>,
     pub(super) truth: Truth<'a, T>,

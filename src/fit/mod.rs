@@ -16,7 +16,7 @@
 //! ```
 
 mod affine;
-mod block;
+pub(crate) mod block;
 mod calibrator;
 mod estimate;
 mod ets;

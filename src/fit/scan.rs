@@ -13,7 +13,6 @@ use crate::error::Error;
 use crate::exact_sum::ExactSum;
 use crate::fit::block::Block;
 use crate::fit::row::{Depth, Gap};
-use crate::parallel;
 use crate::rows::{Rows, Truth};
 use crate::temperature::Temperature;
 
@@ -194,7 +193,7 @@ impl Scan {
             same("weights", logits.rows(), weights.len())?;
         }
         let block = Block { scan: &*self, logits, truth, weights, first: 0 };
-        let mut block = parallel::run(block)?;
+        let mut block = T::run(block)?;
         block.infinite_rows.iter_mut().for_each(|row| *row += self.rows);
         self.absorb(&block);
         Ok(())

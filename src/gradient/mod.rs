@@ -18,7 +18,7 @@ mod sums;
 use crate::double::two_sum;
 use crate::element::{Element, Real};
 use crate::error::Error;
-use crate::parallel::{self, Job};
+use crate::parallel::Job;
 use crate::rows::Rows;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::batch::in_real;
@@ -340,7 +340,7 @@ fn into<T: Element>(
     if let Some(scale) = &scale {
         same_length("the gradient of the scale", logits.rows(), scale.len())?;
     }
-    parallel::run(Vjp { function, logits, cotangents, taus, out, tau, scale });
+    T::run(Vjp { function, logits, cotangents, taus, out, tau, scale });
     Ok(())
 }
 
@@ -358,7 +358,7 @@ impl Function {
     }
 }
 
-struct Vjp<'a, T> {
+pub(crate) struct Vjp<'a, T> {
     function: Function,
     logits: Rows<'a, T>,
     cotangents: &'a [T],

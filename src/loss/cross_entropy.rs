@@ -16,7 +16,7 @@ use super::labelled::{Labelled, ROWS, Space};
 use super::{Loss, LossMut, Reduction, Shares, checked_weights, refuse_zero, refused};
 use crate::element::Element;
 use crate::error::Error;
-use crate::parallel::{self, Job};
+use crate::parallel::Job;
 use crate::rows::{Rows, Truth};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::Temperings;
@@ -153,7 +153,7 @@ pub fn cross_entropy_into<'a, 't, T: Element>(
     let shares = Shares::new(weights, options.reduction, &masses)?;
     let mut losses = vec![0.0; rows];
     let LossMut { logits: out, tau } = gradient;
-    parallel::run(EachRow {
+    T::run(EachRow {
         logits,
         truth: truth.truth,
         taus,
@@ -249,7 +249,7 @@ impl<'a, T> Out<'a, T> {
     }
 }
 
-struct EachRow<'a, T> {
+pub(crate) struct EachRow<'a, T> {
     logits: Rows<'a, T>,
     truth: Truth<'a, T>,
     taus: Temperatures<'a>,

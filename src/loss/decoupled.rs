@@ -20,7 +20,7 @@ use super::divergence::{
 use super::{Loss, Reduction, Shares, checked_weights, refuse_zero, refused};
 use crate::element::Element;
 use crate::error::Error;
-use crate::parallel::{self, Job};
+use crate::parallel::Job;
 use crate::rows::{Labels, Rows};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Tempering, Temperings};
@@ -126,7 +126,7 @@ pub fn decoupled_distillation<'a, T: Element>(
         logits: vec![T::of_f64(0.0); rows * classes],
         tau: vec![0.0; rows],
     };
-    parallel::run(EachRow {
+    T::run(EachRow {
         student,
         teacher,
         labels,
@@ -183,7 +183,7 @@ struct Shape {
     divisor: f64,
 }
 
-struct EachRow<'a, T> {
+pub(crate) struct EachRow<'a, T> {
     student: Rows<'a, T>,
     teacher: Rows<'a, T>,
     labels: Labels<'a>,

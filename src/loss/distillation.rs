@@ -16,7 +16,7 @@ use super::standardised::{Deviation, Standardised};
 use super::{Loss, Reduction, Shares, checked_weights, refuse_zero, refused};
 use crate::element::Element;
 use crate::error::Error;
-use crate::parallel::{self, Job};
+use crate::parallel::Job;
 use crate::rows::{Labels, Rows};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Tempering, Temperings};
@@ -144,7 +144,7 @@ pub fn distillation<'a, T: Element>(
     };
     let out = Out { losses: &mut losses, logits: &mut loss.logits, tau: &mut loss.tau };
     let (weights, divisor) = (&shares.weights[..], shares.divisor);
-    parallel::run(EachRow { student, teacher, taus, weights, first: 0, options, out, divisor });
+    T::run(EachRow { student, teacher, taus, weights, first: 0, options, out, divisor });
     if let Some(row) = losses.iter().position(|loss| loss.is_nan()) {
         return Err(Error::Row { row, reason: why(student, teacher, row, options) });
     }
@@ -229,7 +229,7 @@ pub(super) const MASKS_DIFFER: &str =
 pub(super) const OF_TEACHER: &str =
     "the teacher's logits hold a NaN, an entry of +inf, or nothing but -inf";
 
-struct EachRow<'a, T> {
+pub(crate) struct EachRow<'a, T> {
     student: Rows<'a, T>,
     teacher: Rows<'a, T>,
     taus: Temperatures<'a>,

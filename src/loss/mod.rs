@@ -11,21 +11,21 @@
 //! its gradients. Sums are f64, whatever the type of the logits, and a confident row keeps the digits of
 //! what it leaves over.
 
-mod cross_entropy;
-mod decoupled;
-mod distillation;
+pub(crate) mod cross_entropy;
+pub(crate) mod decoupled;
+pub(crate) mod distillation;
 mod distribution;
 mod divergence;
 mod labelled;
 mod schedule;
 mod standardised;
 mod tail;
-mod teacher;
-mod truncated;
+pub(crate) mod teacher;
+pub(crate) mod truncated;
 
-mod contrastive;
+pub(crate) mod contrastive;
 mod normface;
-mod weigh;
+pub(crate) mod weigh;
 
 use crate::element::Element;
 use crate::error::Error;

@@ -9,6 +9,7 @@
 //! floor: ln(1 + (n − 1)·exp(−s·n/(n − 1)))                     n classes as far apart as can be
 //! ```
 
+use crate::compiled::Runs;
 use crate::double::Double;
 use crate::element::{Element, Real, private::Element as _};
 use crate::error::Error;
@@ -16,7 +17,6 @@ use crate::exp::{exp_double, ln_sum};
 use crate::loss::weigh::{Factor, LANES, LogSum, Weigh, above_zero};
 use crate::loss::{Loss, Reduction, exact_sum};
 use crate::rows::{Labels, Rows};
-use crate::simd::dispatch;
 use crate::temperature::Temperature;
 
 /// What is done to the cosine of the label before it is scaled.
@@ -124,7 +124,7 @@ pub fn normalised_softmax<T: Element>(
         let Some(label) = labels.of_row(row) else { continue };
         let lanes = row_of_lanes.read(entries, Some(label));
         let mut weights = lanes.to_vec();
-        let others = dispatch(Weigh::<_, true> { row: &mut weights, factor: &factor });
+        let others = T::Real::run(Weigh::<_, true> { row: &mut weights, factor: &factor });
         let (target, slope) = margin.of(entries[label].to_f64());
         let share = others.share(target, &factor);
         values[row] = whole * share.loss;
@@ -396,7 +396,7 @@ pub fn adacos_dynamic_scale<T: Element>(
     for (entries, label) in cosines.iter().zip(labels.iter()) {
         let Some(label) = label else { continue };
         let mut lanes = row_of_lanes.read(entries, Some(label)).to_vec();
-        all.add(dispatch(Weigh::<_, false> { row: &mut lanes, factor: &factor }), scale);
+        all.add(T::Real::run(Weigh::<_, false> { row: &mut lanes, factor: &factor }), scale);
         targets.push(entries[label].to_f64());
     }
     if targets.is_empty() {

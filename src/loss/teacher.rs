@@ -20,7 +20,7 @@ use crate::double::Double;
 use crate::element::Element;
 use crate::error::Error;
 use crate::exp::ln_sum;
-use crate::parallel::{self, Job};
+use crate::parallel::Job;
 use crate::rows::Rows;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::Tempering;
@@ -117,7 +117,7 @@ impl TruncatedTeacher {
             log_weights: &mut parts.tail_log_weights,
             means: &mut parts.tail_means,
         };
-        parallel::run(Keep { teacher, k, temperatures, out });
+        T::run(Keep { teacher, k, temperatures, out });
         if let Some(row) = parts.logits.chunks_exact(k).position(|row| row[0].is_nan()) {
             let too_cold = "its tail is too far below its largest at the smallest temperature";
             return Err(Error::Row { row, reason: refused(teacher, row).unwrap_or(too_cold) });
@@ -329,7 +329,7 @@ struct Out<'a> {
 }
 
 /// Truncates rows; the first logit of one that cannot be is NaN.
-struct Keep<'a, T> {
+pub(crate) struct Keep<'a, T> {
     teacher: Rows<'a, T>,
     k: usize,
     temperatures: &'a [Temperature],

@@ -20,7 +20,7 @@ use super::teacher::{FAR, TruncatedTeacher};
 use super::{Loss, Shares, checked_weights, refuse_zero, refused};
 use crate::element::Element;
 use crate::error::Error;
-use crate::parallel::{self, Job};
+use crate::parallel::Job;
 use crate::rows::Rows;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Tempering, Temperings};
@@ -103,7 +103,7 @@ pub fn truncated_distillation<'a, T: Element>(
         tau: vec![0.0; rows],
     };
     let parts = teacher.parts();
-    parallel::run(EachRow {
+    T::run(EachRow {
         student,
         kept: Kept::of(parts),
         knots: &Knots::new(&parts.temperatures),
@@ -140,7 +140,7 @@ fn why<T: Element>(student: Rows<'_, T>, kept: KeptRow<'_>, row: usize) -> &'sta
     if is_same && there == of_teacher { FAR } else { MASKS_DIFFER }
 }
 
-struct EachRow<'a, T> {
+pub(crate) struct EachRow<'a, T> {
     student: Rows<'a, T>,
     kept: Kept<'a>,
     knots: &'a Knots,

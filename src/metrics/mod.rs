@@ -17,7 +17,7 @@ mod kolmogorov;
 mod null;
 mod ranked;
 mod redraw;
-mod score;
+pub(crate) mod score;
 mod selective;
 mod smooth;
 mod summary;

@@ -14,7 +14,7 @@ use crate::double::{Double, ldexp, power_of_two, two_sum};
 use crate::element::{Element, Real, private::Element as _};
 use crate::error::Error;
 use crate::exp::{exp, ln_sum, weight};
-use crate::parallel::{self, Job};
+use crate::parallel::Job;
 use crate::rows::{Labels, Rows};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::batch::in_real;
@@ -96,7 +96,7 @@ pub fn scores<'a, T: Element>(
     let taus = tau.into().checked(rows)?;
     let counts = Counting::new(rows, logits.classes(), labels, weights)?;
     let mut out = vec![Score::NONE; rows];
-    parallel::run(EachRow { logits, labels, taus, out: &mut out });
+    T::run(EachRow { logits, labels, taus, out: &mut out });
     for (row, score) in out.iter_mut().enumerate() {
         let Some(weight) = counts.weight(row) else { continue };
         if score.confidence.is_nan() {
@@ -157,7 +157,7 @@ pub(super) fn without_distribution<T: Element>(logits: Rows<'_, T>, row: usize) 
     Error::Row { row, reason }
 }
 
-struct EachRow<'a, T> {
+pub(crate) struct EachRow<'a, T> {
     logits: Rows<'a, T>,
     labels: Labels<'a>,
     taus: Temperatures<'a>,

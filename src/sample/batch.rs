@@ -2,7 +2,7 @@
 
 use crate::element::Element;
 use crate::error::Error;
-use crate::parallel::{self, Job, Join};
+use crate::parallel::{Job, Join};
 use crate::rows::Rows;
 use crate::sample::draw::Draw;
 use crate::sample::params::SamplingParams;
@@ -42,14 +42,14 @@ pub fn sample_rows<T: Element>(
     }
     params.iter().try_for_each(SamplingParams::validate)?;
     let mut out = vec![Draw::default(); rows];
-    let first = parallel::run(Batch { logits, params, contexts, first: 0, out: &mut out });
+    let first = T::run(Batch { logits, params, contexts, first: 0, out: &mut out });
     match first.0 {
         Some(error) => Err(error),
         None => Ok(out),
     }
 }
 
-struct Batch<'a, T> {
+pub(crate) struct Batch<'a, T> {
     logits: Rows<'a, T>,
     params: &'a [SamplingParams],
     contexts: &'a [Context<'a>],
@@ -59,7 +59,7 @@ struct Batch<'a, T> {
 }
 
 /// The error of the first row that has one.
-struct First(Option<Error>);
+pub(crate) struct First(Option<Error>);
 
 impl Join for First {
     fn join(self, right: Self) -> Self {

@@ -5,6 +5,7 @@
 //! a draw:                           n uniform below W, without bias
 //! ```
 
+use crate::compiled::Runs;
 use crate::element::{Element, Real};
 use crate::error::Error;
 use crate::exp::ln_sum_in_f64;
@@ -13,7 +14,6 @@ use crate::sample::filters::{Candidate, Kept};
 use crate::sample::log_prob;
 use crate::sample::params::Method;
 use crate::sample::weights::{BLOCK, Count, Cut, Expand, Scale};
-use crate::simd::dispatch;
 
 /// A token and how likely it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -66,7 +66,7 @@ impl<T: Element> Distribution<'_, T> {
                 for (b, (block, &max)) in self.row.chunks(BLOCK).zip(self.maxima).enumerate() {
                     if max >= cut.value {
                         cut.parts(b * BLOCK, block, |_, block, at_least| {
-                            count += dispatch(Count { block, at_least });
+                            count += T::Real::run(Count { block, at_least });
                         });
                     }
                 }
@@ -215,6 +215,6 @@ pub(super) fn expand<R: Real>(
     let from = b * BLOCK;
     cut.parts(from, &row[from..from + weights.len()], |at, block, at_least| {
         let weights = &mut weights[at - from..at - from + block.len()];
-        dispatch(Expand { block, scale, at_least, weights });
+        R::run(Expand { block, scale, at_least, weights });
     });
 }

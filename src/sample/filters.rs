@@ -16,7 +16,7 @@ use crate::element::Real;
 use crate::sample::nucleus::{self, Guide};
 use crate::sample::params::{Order, SamplingParams};
 use crate::sample::weights::{BLOCK, Cut, Peaks, Scale, Split, Weigh, smallest};
-use crate::simd::{Kernel, Simd, dispatch};
+use crate::simd::{Kernel, Simd};
 use crate::softmax::row::LANES;
 use crate::temperature::Temperature;
 
@@ -75,7 +75,7 @@ impl<R: Real> Work<R> {
     pub(super) fn peaks(&mut self, row: &[R]) -> Result<R, bool> {
         let blocks = row.len().div_ceil(BLOCK);
         self.maxima.resize(blocks, R::ZERO);
-        if dispatch(Peaks { row, maxima: &mut self.maxima }) {
+        if R::run(Peaks { row, maxima: &mut self.maxima }) {
             return Err(true);
         }
         let max = self.maxima.iter().fold(R::NEG_INFINITY, |m, &x| if x > m { x } else { m });
@@ -167,7 +167,7 @@ impl<R: Real> Work<R> {
 
     fn weigh(&mut self, row: &[R], scale: Scale<R>, cut: Cut<R>) {
         self.sums.resize(self.maxima.len(), 0);
-        dispatch(Weigh { row, maxima: &self.maxima, scale, cut, sums: &mut self.sums });
+        R::run(Weigh { row, maxima: &self.maxima, scale, cut, sums: &mut self.sums });
     }
 
     /// What a cut keeps, as a list; of that, what lies below a number where one is given.
@@ -181,7 +181,7 @@ impl<R: Real> Work<R> {
                 continue;
             }
             let masks = &mut masks[..block.len().div_ceil(LANES)];
-            dispatch(Find { block, from, below, masks });
+            R::run(Find { block, from, below, masks });
             for (c, &mask) in masks.iter().enumerate() {
                 let mut left = mask;
                 while left != 0 {
@@ -278,7 +278,7 @@ impl<R: Real> Work<R> {
         let pivot = self.guide.end(place, cut);
         self.sums.resize(self.maxima.len(), 0);
         let (maxima, sums) = (&self.maxima, &mut self.sums);
-        let total = dispatch(Split { row, maxima, scale, cut, pivot, sums });
+        let total = R::run(Split { row, maxima, scale, cut, pivot, sums });
         let target = share(top_p, total);
         let above: u64 = self.sums.iter().sum();
         let is_short = above < target;
@@ -319,7 +319,7 @@ impl<R: Real> Work<R> {
 
     /// Weighs the list; the sum.
     fn weigh_list(&mut self, scale: Scale<R>) -> u64 {
-        dispatch(WeighList { list: &mut self.list, scale })
+        R::run(WeighList { list: &mut self.list, scale })
     }
 
     fn typical(&mut self, kept: &mut Kept<R>, row: &[R], typical_p: f64, scale: Scale<R>) {
@@ -349,7 +349,7 @@ impl<R: Real> Work<R> {
 }
 
 /// The weights of a list; their sum.
-struct WeighList<'a, R> {
+pub(crate) struct WeighList<'a, R> {
     list: &'a mut [Candidate<R>],
     scale: Scale<R>,
 }
@@ -369,7 +369,7 @@ impl<R: Real> Kernel for WeighList<'_, R> {
 }
 
 /// Which logits of each sixteen of a block lie from a number up to another: a bit for each.
-struct Find<'a, R> {
+pub(crate) struct Find<'a, R> {
     block: &'a [R],
     from: R,
     below: R,

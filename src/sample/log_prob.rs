@@ -6,11 +6,12 @@
 //!
 //! These are not the integer weights: what has been rounded away there counts here.
 
+use crate::compiled::Runs;
 use crate::element::Real;
 use crate::element::private::Element;
 use crate::exp::ln_sum_in_f64;
 use crate::sample::weights::{BLOCK, Peaks, Scale, exp2};
-use crate::simd::{Kernel, Simd, dispatch};
+use crate::simd::{Kernel, Simd};
 use crate::softmax::row::{LANES, sum_of_lanes};
 use crate::temperature::Temperature;
 
@@ -33,7 +34,7 @@ pub(super) fn raw<T: Element>(row: &[T], token: usize) -> f64 {
     let mut max = T::Real::NEG_INFINITY;
     each_block(row, |block| {
         let mut of_block = [max];
-        dispatch(Peaks { row: block, maxima: &mut of_block });
+        T::Real::run(Peaks { row: block, maxima: &mut of_block });
         max = if of_block[0] > max { of_block[0] } else { max };
     });
     let (peak, max) = (max, max.to_f64());
@@ -61,7 +62,7 @@ fn of_scale<T: Element>(row: &[T], token: usize, scale: Scale<T::Real>) -> f64 {
     let mut lanes = [0.0; LANES];
     let mut maxima = 0.0;
     each_block(row, |block| {
-        maxima += dispatch(Rest { block, scale, lanes: &mut lanes });
+        maxima += T::Real::run(Rest { block, scale, lanes: &mut lanes });
     });
     let of_token = (row[token].to_f64() - scale.max) * scale.factor;
     // A factor of 0 would be NaN on −∞.
@@ -70,7 +71,7 @@ fn of_scale<T: Element>(row: &[T], token: usize, scale: Scale<T::Real>) -> f64 {
 }
 
 /// Adds up a block without its maxima, and counts those.
-struct Rest<'a, R> {
+pub(crate) struct Rest<'a, R> {
     block: &'a [R],
     scale: Scale<R>,
     lanes: &'a mut [f64; LANES],

@@ -11,18 +11,18 @@
 //! beside it or on threads. See docs/sampling.md.
 
 mod adjust;
-mod batch;
+pub(crate) mod batch;
 mod draw;
-mod filters;
+pub(crate) mod filters;
 mod gumbel;
-mod log_prob;
+pub(crate) mod log_prob;
 mod mirostat;
-mod nucleus;
+pub(crate) mod nucleus;
 mod params;
 mod relaxed;
 mod single;
 mod speculative;
-mod weights;
+pub(crate) mod weights;
 mod without;
 
 pub use batch::sample_rows;

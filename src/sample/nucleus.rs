@@ -41,7 +41,7 @@ impl Guide {
         distances.resize(others + maxima.len(), 0.0);
         weights.resize(distances.len(), 0.0);
         buckets.resize(distances.len(), 0);
-        let furthest = dispatch(Measure { row, maxima, max: R::of_f64(scale.max), cut, distances });
+        let furthest = R::run(Measure { row, maxima, max: R::of_f64(scale.max), cut, distances });
         self.max = scale.max;
         self.fineness =
             if furthest > 0.0 { (BUCKETS - 1) as f64 / f64::from(furthest) } else { 0.0 };
@@ -95,7 +95,7 @@ impl Guide {
 
 /// Takes the sample; the largest distance in it. What else it takes of a block are sixteen neighbours, elsewhere in the next
 /// block.
-struct Measure<'a, R> {
+pub(crate) struct Measure<'a, R> {
     row: &'a [R],
     maxima: &'a [R],
     max: R,
@@ -176,7 +176,7 @@ impl Kernel for Place<'_> {
 /// The standard deviation of the finite logits, around their mean, in logits.
 pub(super) fn deviation<R: Real>(row: &[R], max: f64) -> f64 {
     let mut sums = [[0.0; LANES]; 3];
-    dispatch(Moments { row, max: R::of_f64(max), sums: &mut sums });
+    R::run(Moments { row, max: R::of_f64(max), sums: &mut sums });
     let [count, sum, squares] = sums.map(sum_of_lanes);
     let mean = sum / count;
     // Rounding can make a variance of nothing negative.
@@ -185,7 +185,7 @@ pub(super) fn deviation<R: Real>(row: &[R], max: f64) -> f64 {
 
 /// How many logits are finite, and the sums of their distances to the largest and of the squares: in the type of the row
 /// within a block, where each lane has a few of them only, and in f64 from there.
-struct Moments<'a, R> {
+pub(crate) struct Moments<'a, R> {
     row: &'a [R],
     max: R,
     sums: &'a mut [[f64; LANES]; 3],

@@ -215,7 +215,7 @@ impl<R: Real> Cut<R> {
 }
 
 /// The first sweep: the largest logit of each block. Gives whether there is a NaN.
-pub(super) struct Peaks<'a, R> {
+pub(crate) struct Peaks<'a, R> {
     pub(super) row: &'a [R],
     pub(super) maxima: &'a mut [R],
 }
@@ -279,7 +279,7 @@ fn raised<R: Real>(
 }
 
 /// The second sweep: the sum of all weights up to the end of each block.
-pub(super) struct Weigh<'a, R> {
+pub(crate) struct Weigh<'a, R> {
     pub(super) row: &'a [R],
     pub(super) maxima: &'a [R],
     pub(super) scale: Scale<R>,
@@ -321,7 +321,7 @@ fn sum_of_part<S: Simd, R: Real>(
 }
 
 /// The second sweep where there is a pivot: the sum of all weights, and for each block the sum from the pivot up.
-pub(super) struct Split<'a, R> {
+pub(crate) struct Split<'a, R> {
     pub(super) row: &'a [R],
     pub(super) maxima: &'a [R],
     pub(super) scale: Scale<R>,
@@ -420,7 +420,7 @@ fn added<R: Real>(
 }
 
 /// The weights of a part of a row, one by one.
-pub(super) struct Expand<'a, R> {
+pub(crate) struct Expand<'a, R> {
     pub(super) block: &'a [R],
     pub(super) scale: &'a Scale<R>,
     pub(super) at_least: R,
@@ -443,7 +443,7 @@ impl<R: Real> Kernel for Expand<'_, R> {
 }
 
 /// How many logits of a part of a row are kept.
-pub(super) struct Count<'a, R> {
+pub(crate) struct Count<'a, R> {
     pub(super) block: &'a [R],
     pub(super) at_least: R,
 }

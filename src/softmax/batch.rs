@@ -20,7 +20,7 @@ pub(super) enum Function {
 }
 
 /// Rows to rows; without `logits`, in place.
-pub(super) struct Map<'a, T> {
+pub(crate) struct Map<'a, T> {
     pub(super) function: Function,
     pub(super) logits: Option<Rows<'a, T>>,
     pub(super) taus: Temperatures<'a>,
@@ -142,7 +142,7 @@ impl<T: Element> Job for Map<'_, T> {
     }
 }
 
-pub(super) struct LogSumExp<'a, T> {
+pub(crate) struct LogSumExp<'a, T> {
     pub(super) logits: Rows<'a, T>,
     pub(super) taus: Temperatures<'a>,
     pub(super) out: &'a mut [T],

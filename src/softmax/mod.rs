@@ -8,7 +8,6 @@ pub(crate) mod row;
 
 use crate::element::Element;
 use crate::error::Error;
-use crate::parallel;
 use crate::rows::{Rows, RowsMut};
 use crate::temperature::{Temperature, Temperatures};
 use batch::{Function, LogSumExp, Map};
@@ -264,7 +263,7 @@ pub fn log_sum_exp_rows<'a, T: Element>(
 ) -> Result<Vec<T>, Error> {
     let taus = tau.into().checked(logits.rows())?;
     let mut out = vec![T::of_f64(0.0); logits.rows()];
-    parallel::run(LogSumExp { logits, taus, out: &mut out });
+    T::run(LogSumExp { logits, taus, out: &mut out });
     Ok(out)
 }
 
@@ -276,7 +275,7 @@ fn into_new<T: Element>(
     let taus = taus.checked(logits.rows())?;
     let mut out = vec![T::of_f64(0.0); logits.as_slice().len()];
     let classes = logits.classes();
-    parallel::run(Map { function, logits: Some(logits), taus, out: &mut out, classes });
+    T::run(Map { function, logits: Some(logits), taus, out: &mut out, classes });
     Ok(out)
 }
 
@@ -289,7 +288,7 @@ fn into<T: Element>(
     let taus = taus.checked(logits.rows())?;
     logits.same_size("out", out.len())?;
     let classes = logits.classes();
-    parallel::run(Map { function, logits: Some(logits), taus, out, classes });
+    T::run(Map { function, logits: Some(logits), taus, out, classes });
     Ok(())
 }
 
@@ -300,7 +299,7 @@ fn in_place<T: Element>(
 ) -> Result<(), Error> {
     let taus = taus.checked(logits.rows())?;
     let classes = logits.classes();
-    parallel::run(Map { function, logits: None, taus, out: logits.into_slice(), classes });
+    T::run(Map { function, logits: None, taus, out: logits.into_slice(), classes });
     Ok(())
 }
 

@@ -10,6 +10,7 @@
 //! The entries drawn for a row are gathered, so that its similarities are a product of matrices, which `sig_lip.rs`
 //! makes into a loss: the estimate is SigLIP's with a bias that is not learnt.
 
+use crate::compiled::Runs;
 use crate::element::{Element, Real, private::Element as _};
 use crate::error::Error;
 use crate::loss::contrastive::classes::labels_of;
@@ -23,7 +24,6 @@ use crate::loss::contrastive::{
 use crate::loss::weigh::{Factor, LANES, LogSum, Weigh, above_zero};
 use crate::random::{Purpose, Random};
 use crate::rows::{Labels, Rows};
-use crate::simd::dispatch;
 use crate::simd::gemm::{Matrix, multiply};
 use crate::temperature::Temperature;
 
@@ -191,7 +191,7 @@ impl<T: Element> MemoryBank<T> {
             let mut sum = vec![0.0; vectors.width];
             drawn.tiles(row, space, &mut |space, count| {
                 let chunks = &mut space.tile.as_chunks_mut::<LANES>().0[..count.div_ceil(LANES)];
-                pairs.add(dispatch(Sigmoids { row: chunks, scale, bias, unit: &unit }));
+                pairs.add(T::Real::run(Sigmoids { row: chunks, scale, bias, unit: &unit }));
                 let weights = Matrix::new(&space.tile, 1, count, COLUMNS);
                 let gathered = Matrix::new(&space.gathered, count, vectors.width, vectors.width);
                 multiply(weights, gathered, &mut space.product, vectors.width);
@@ -440,7 +440,7 @@ impl<T: Element> Drawn<'_, T> {
         self.each(&mut sums, &mut nothing, &|row, _, space, sum, _| {
             self.tiles(row, space, &mut |space, _| {
                 let row = space.tile.as_chunks_mut::<LANES>().0;
-                sum.add(dispatch(Weigh::<_, false> { row, factor }), factor.scale);
+                sum.add(T::Real::run(Weigh::<_, false> { row, factor }), factor.scale);
             });
         });
         let mut all = LogSum::EMPTY;

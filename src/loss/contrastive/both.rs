@@ -24,7 +24,6 @@ use crate::loss::contrastive::sweep::{COLUMNS, ROWS, Sweep, add, rows_of};
 use crate::loss::weigh::{
     AddInTwo, ColumnSums, LANES, LogSum, Pull, Term, Times, Weigh, WeighColumns,
 };
-use crate::simd::dispatch;
 use crate::simd::gemm::{Matrix, multiply};
 
 /// Stripes of columns, at most: what threads share.
@@ -91,7 +90,7 @@ impl<R: Real> Sweep<'_, R> {
                 for (i, of_columns) in stripe.columns.chunks_mut(COLUMNS).enumerate() {
                     let (at, columns) = (stripe.first + i * COLUMNS, of_columns.len());
                     self.tile(&mut space.tile, first, count, at, columns);
-                    dispatch(WeighColumns {
+                    R::run(WeighColumns {
                         tile: space.tile[..count * COLUMNS].as_chunks().0,
                         stride: COLUMNS / LANES,
                         chunks: columns.div_ceil(LANES),
@@ -103,7 +102,7 @@ impl<R: Real> Sweep<'_, R> {
                     }
                     let of_rows = rows_of(&mut space.tile, count, columns);
                     for (row, sum) in of_rows.zip(&mut stripe.rows) {
-                        sum.add(dispatch(Weigh::<_, false> { row, factor: self.factor }), scale);
+                        sum.add(R::run(Weigh::<_, false> { row, factor: self.factor }), scale);
                     }
                 }
             });
@@ -227,9 +226,9 @@ impl<R: Real> Sweep<'_, R> {
             for (row, sum) in rows_of(tile, count, columns).zip(rows.iter_mut()) {
                 let factor = self.factor;
                 let more = if kept {
-                    dispatch(Weigh::<_, true> { row, factor })
+                    R::run(Weigh::<_, true> { row, factor })
                 } else {
-                    dispatch(Weigh::<_, false> { row, factor })
+                    R::run(Weigh::<_, false> { row, factor })
                 };
                 if kept {
                     maxima.push(more.max);
@@ -259,7 +258,7 @@ impl<R: Real> Sweep<'_, R> {
                 let rows = rows_of(tile, count, columns).zip(terms).zip(maxima);
                 for ((row, &(max, factor)), &of_tile) in rows {
                     let by = R::of_f64(factor * self.factor.weight_of_gap(of_tile, max));
-                    dispatch(Times { row, by });
+                    R::run(Times { row, by });
                 }
                 self.give(tile, product, stripe, (first, count), (at, columns));
                 stripe.kept = all;
@@ -269,7 +268,7 @@ impl<R: Real> Sweep<'_, R> {
                     // Nothing is pulled by a row without entries.
                     let max = if max > f64::NEG_INFINITY { max } else { 0.0 };
                     let own = Term { max: R::of_f64(max), factor: R::of_f64(factor) };
-                    dispatch(Pull { row, own, columns: None, factor: self.factor });
+                    R::run(Pull { row, own, columns: None, factor: self.factor });
                 }
                 self.give(tile, product, stripe, (first, count), (at, columns));
             }
@@ -292,7 +291,7 @@ impl<R: Real> Sweep<'_, R> {
         let tile = Matrix::new(tile, count, columns, COLUMNS);
         multiply(tile.transposed(), block, product, width);
         let range = at * width..(at + columns) * width;
-        dispatch(AddInTwo {
+        R::run(AddInTwo {
             high: &mut stripe.high[range.clone()],
             low: &mut stripe.low[range],
             more: &product[..columns * width],

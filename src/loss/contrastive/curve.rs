@@ -20,7 +20,7 @@ use crate::loss::exact_sum;
 use crate::loss::weigh::{Factor, LANES, LogSum, above_zero};
 use crate::rows::Rows;
 use crate::simd::gemm::{Matrix, multiply};
-use crate::simd::{Kernel, Simd, dispatch};
+use crate::simd::{Kernel, Simd};
 use crate::temperature::Temperature;
 
 /// Rows and columns of a tile, and chunks that are added up in the type of the vectors before they go into an f64.
@@ -131,7 +131,7 @@ pub struct Nearest {
 
 /// Sums over the negatives of a query, w = exp((s − max)/τ) and d = s − max.
 #[derive(Clone, Copy, Default)]
-struct Moments {
+pub(crate) struct Moments {
     sum: f64,
     first: f64,
     second: f64,
@@ -409,7 +409,7 @@ impl<R: Real> Pass<'_, R> {
                 }
                 let (row, _) = row[..columns.next_multiple_of(LANES)].as_chunks::<LANES>();
                 let moments = &mut moments[i * taus..(i + 1) * taus];
-                self.rise(max, dispatch(Largest { row }), moments);
+                self.rise(max, R::run(Largest { row }), moments);
                 if *max == f64::NEG_INFINITY {
                     continue;
                 }
@@ -423,13 +423,13 @@ impl<R: Real> Pass<'_, R> {
                         }
                         let (same, _) = same.as_chunks::<LANES>();
                         for (to, factor) in sums {
-                            to.add(dispatch(Sum::<R, true> { row, same, max: own_max, factor }));
+                            to.add(R::run(Sum::<R, true> { row, same, max: own_max, factor }));
                         }
                     }
                     None => {
                         for (to, factor) in sums {
                             let same = &[];
-                            to.add(dispatch(Sum::<R, false> { row, same, max: own_max, factor }));
+                            to.add(R::run(Sum::<R, false> { row, same, max: own_max, factor }));
                         }
                     }
                 }
@@ -451,7 +451,7 @@ impl<R: Real> Pass<'_, R> {
 }
 
 /// The largest entry of a row.
-struct Largest<'a, R> {
+pub(crate) struct Largest<'a, R> {
     row: &'a [[R; LANES]],
 }
 
@@ -473,7 +473,7 @@ impl<R: Real> Kernel for Largest<'_, R> {
 }
 
 /// The moments of a row at one temperature, none of whose entries is above `max`; `same` is 1 or 0 for each.
-struct Sum<'a, R, const SAME: bool> {
+pub(crate) struct Sum<'a, R, const SAME: bool> {
     row: &'a [[R; LANES]],
     same: &'a [[R; LANES]],
     max: R,

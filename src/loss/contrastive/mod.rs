@@ -27,13 +27,13 @@
 mod bank;
 mod both;
 mod classes;
-mod curve;
+pub(crate) mod curve;
 mod geometry;
 mod info_nce;
 mod pairs;
 mod queue;
 mod search;
-mod sig_lip;
+pub(crate) mod sig_lip;
 mod sphere;
 mod sweep;
 mod symmetric;

@@ -8,6 +8,7 @@
 //!
 //! Three products: the similarities, and those of σ with the keys and with the queries.
 
+use crate::compiled::Runs;
 use crate::double::Double;
 use crate::element::{Element, Real, private::Element as _};
 use crate::error::Error;
@@ -19,7 +20,7 @@ use crate::loss::contrastive::{ContrastiveOptions, Denominator, reduced, whole};
 use crate::loss::exact_sum;
 use crate::loss::weigh::{Factor, LANES, above_zero};
 use crate::rows::Rows;
-use crate::simd::{Kernel, Simd, dispatch};
+use crate::simd::{Kernel, Simd};
 use crate::temperature::Temperature;
 
 /// SigLIP's loss, and its gradients.
@@ -120,7 +121,7 @@ pub fn sig_lip<T: Element>(
         })
         .collect();
     let each = |_, _, row: &mut [[T::Real; LANES]], pairs: &mut Pairs| {
-        pairs.add(dispatch(Sigmoids { row, scale, bias, unit: &unit }));
+        pairs.add(T::Real::run(Sigmoids { row, scale, bias, unit: &unit }));
     };
     let finish = |of: &Prepared<'_, T::Real>,
                   others: &Prepared<'_, T::Real>,
@@ -173,7 +174,7 @@ pub(super) fn one_pair(x: f64) -> (f64, f64) {
 
 /// Sums over the pairs of a row that do not belong together.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Pairs {
+pub(crate) struct Pairs {
     /// Σ softplus(x).
     pub(super) loss: f64,
     /// Σ σ(x).
@@ -191,7 +192,7 @@ impl Pairs {
 }
 
 /// The sums of a row, and σ in place of its similarities.
-pub(super) struct Sigmoids<'a, R> {
+pub(crate) struct Sigmoids<'a, R> {
     pub(super) row: &'a mut [[R; LANES]],
     pub(super) scale: f64,
     pub(super) bias: f64,

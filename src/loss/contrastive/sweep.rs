@@ -12,7 +12,6 @@
 use crate::element::Real;
 use crate::loss::contrastive::vectors::Prepared;
 use crate::loss::weigh::{ColumnTerms, Factor, LANES, LogSum, Pull, Term, Weigh};
-use crate::simd::dispatch;
 use crate::simd::gemm::{Matrix, multiply};
 
 /// Rows of a tile, at most. The products take a copy of the columns for each block of rows, which few rows do not pay for.
@@ -119,7 +118,7 @@ impl<R: Real> Sweep<'_, R> {
                 for (i, row) in rows_of(&mut space.tile, rows, columns).enumerate() {
                     let own = own.of_row(first + i);
                     let columns = Some(of_columns.of_columns(at, row.len()));
-                    dispatch(Pull { row, own, columns, factor: self.factor });
+                    R::run(Pull { row, own, columns, factor: self.factor });
                 }
                 self.multiply_tile(&space.tile, &mut space.product, rows, at, columns);
                 add(&mut space.sums, &space.product[..rows * width], 1.0);
@@ -139,7 +138,12 @@ impl<R: Real> Sweep<'_, R> {
             let mut factors = [(1.0, 1.0); ROWS];
             let rows = rows_of(&mut space.tile, sums.len(), columns);
             for ((row, sum), factors) in rows.zip(sums.iter_mut()).zip(&mut factors) {
-                let more = dispatch(Weigh::<_, MEAN> { row, factor: self.factor });
+                let factor = self.factor;
+                let more = if MEAN {
+                    R::run(Weigh::<_, true> { row, factor })
+                } else {
+                    R::run(Weigh::<_, false> { row, factor })
+                };
                 *factors = sum.add(more, scale);
             }
             if MEAN {

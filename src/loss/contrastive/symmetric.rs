@@ -5,6 +5,7 @@
 //! G = (P_rows + P_columns − 2·1)/2τ        dX = G·Y, dY = Gᵀ·X        four products: X·Yᵀ twice, and these two
 //! ```
 
+use crate::compiled::Runs;
 use crate::element::{Element, private::Element as _};
 use crate::error::Error;
 use crate::loss::contrastive::both::Side;
@@ -15,7 +16,6 @@ use crate::loss::contrastive::{
 };
 use crate::loss::weigh::{Factor, LANES, LogSum, Pull, above_zero};
 use crate::rows::Rows;
-use crate::simd::dispatch;
 use crate::temperature::Temperature;
 
 /// CLIP's symmetric loss: the mean of [`info_nce_in_batch`](crate::info_nce_in_batch) and the same with queries and
@@ -81,7 +81,7 @@ pub fn clip<T: Element>(
     let each = |row, at, tile: &mut [[T::Real; LANES]], (): &mut ()| {
         let own = row_terms.of_row(row);
         let columns = Some(column_terms.of_columns(at, tile.len()));
-        dispatch(Pull { row: tile, own, columns, factor: &factor });
+        T::Real::run(Pull { row: tile, own, columns, factor: &factor });
     };
     let finish = |of: &Prepared<'_, T::Real>,
                   others: &Prepared<'_, T::Real>,
