@@ -139,6 +139,18 @@ impl<R: Real> Sums<R> {
         truth: &Truth<T>,
         ahead: usize,
     ) -> Result<(), Error> {
+        simd.call(AddOne { sums: self, here, logits, truth, ahead })
+    }
+
+    #[inline(always)]
+    fn add_inlined<S: Simd, T: Element<Real = R>>(
+        &mut self,
+        simd: S,
+        here: Place,
+        logits: &[R],
+        truth: &Truth<T>,
+        ahead: usize,
+    ) -> Result<(), Error> {
         let refused = |reason| Error::Row { row: here.row, reason };
         let max = match find_peak(simd, logits) {
             Peak::Finite(max) => max,
@@ -221,6 +233,41 @@ impl Scan {
     }
 }
 
+/// [`Sums::add`] and [`Group::add_to`] as kernels: each is called from several places, and large.
+struct AddOne<'c, 'a, T: Element> {
+    sums: &'c mut Sums<T::Real>,
+    here: Place,
+    logits: &'c [T::Real],
+    truth: &'c Truth<'a, T>,
+    ahead: usize,
+}
+
+impl<T: Element> Kernel for AddOne<'_, '_, T> {
+    type Output = Result<(), Error>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let AddOne { sums, here, logits, truth, ahead } = self;
+        sums.add_inlined(simd, here, logits, truth, ahead)
+    }
+}
+
+struct AddGroup<'c, 'a, 't, T: Element> {
+    group: &'c mut Group<'a, T>,
+    sums: &'c mut Sums<T::Real>,
+    truth: &'c Truth<'t, T>,
+}
+
+impl<T: Element> Kernel for AddGroup<'_, '_, '_, T> {
+    type Output = Result<(), Error>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let AddGroup { group, sums, truth } = self;
+        group.add_inlined(sums, simd, truth)
+    }
+}
+
 /// Rows that wait until there are sixteen.
 struct Group<'a, T: Element> {
     together: Together<T::Real>,
@@ -247,6 +294,16 @@ impl<'a, T: Element> Group<'a, T> {
     /// Adds those that wait. Lanes without a row have one of zeros or an earlier one, which goes nowhere.
     #[inline(always)]
     fn add_to<S: Simd>(
+        &mut self,
+        sums: &mut Sums<T::Real>,
+        simd: S,
+        truth: &Truth<T>,
+    ) -> Result<(), Error> {
+        simd.call(AddGroup { group: self, sums, truth })
+    }
+
+    #[inline(always)]
+    fn add_inlined<S: Simd>(
         &mut self,
         sums: &mut Sums<T::Real>,
         simd: S,

@@ -258,6 +258,21 @@ struct Parts {
     slopes: [f64; 2],
 }
 
+/// A kernel of f64, so that it is one for all types of logits.
+struct Both<'a> {
+    tau: f64,
+    space: &'a mut Space,
+}
+
+impl Kernel for Both<'_> {
+    type Output = Option<Parts>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Option<Parts> {
+        parts(self.tau, self.space)
+    }
+}
+
 /// T²·TCKD and T²·NCKD; the gradient of the latter in the student's logits is left in the errors. `None` where
 /// a divergence is infinite.
 #[inline(always)]
@@ -323,7 +338,8 @@ impl<T: Element> Kernel for EachRow<'_, T> {
             {
                 continue;
             }
-            let Some(parts) = parts(taus.of_row(i).tau(), &mut space) else { continue };
+            let of_row = Both { tau: taus.of_row(i).tau(), space: &mut space };
+            let Some(parts) = simd.call(of_row) else { continue };
             let factor = weights[i] / divisor;
             let shares = &space.student.of_others.p;
             let out_row = &mut out.logits[i * classes..(i + 1) * classes];

@@ -270,7 +270,9 @@ impl<T: Element> Kernel for EachRow<'_, T> {
             v.clear();
             v.extend(of_teacher.iter().map(|x| x.to_f64()));
             let (tau, tempering) = (taus.of_row(i).tau(), temperings.of_row(i));
-            let (mut loss, slope) = soft(simd, &v, &z, (tau, &tempering), options, &mut space);
+            let (teacher, student, tempering, space) = (&v, &z, &tempering, &mut space);
+            let of_row = Soft { teacher, student, tau, tempering, options, space };
+            let (mut loss, slope) = simd.call(of_row);
             let factor = weights[i] / divisor;
             loss *= options.soft_weight;
             for error in &mut space.errors {
@@ -321,6 +323,26 @@ impl Hard {
         let add = |k: usize, error: f64| errors[k] += weight * error;
         let (loss, _) = cross_entropy::of_row(&self.student, &self.target, add);
         if weight > 0.0 { weight * loss } else { 0.0 }
+    }
+}
+
+/// A kernel of f64, so that it is one for all types of logits.
+struct Soft<'a> {
+    teacher: &'a [f64],
+    student: &'a [f64],
+    tau: f64,
+    tempering: &'a Tempering<f64>,
+    options: &'a DistillationOptions<'a>,
+    space: &'a mut Space,
+}
+
+impl Kernel for Soft<'_> {
+    type Output = (f64, f64);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> (f64, f64) {
+        let Soft { teacher, student, tau, tempering, options, space } = self;
+        soft(simd, teacher, student, (tau, tempering), options, space)
     }
 }
 

@@ -43,15 +43,7 @@ impl Distribution {
         row: &[f64],
         tempering: &Tempering<f64>,
     ) -> bool {
-        let Peak::Finite(max) = find_peak(simd, row) else { return false };
-        self.p.resize(row.len(), 0.0);
-        self.gaps.resize(row.len(), 0.0);
-        match tempering {
-            Tempering::ArgMax => return false,
-            Tempering::Uniform => self.fill_evenly(row),
-            Tempering::Finite(base) => self.fill_weights(simd, row, max, base),
-        }
-        true
+        simd.call(Fill { distribution: self, row, tempering })
     }
 
     #[inline(always)]
@@ -202,6 +194,31 @@ impl Inverse {
         let (down, up) = if large { (0.25, 4.0) } else { (1.0, 1.0) };
         let far = self.times(max * down - x * down) * up;
         (far < FARTHEST).then_some(far)
+    }
+}
+
+/// A kernel because a dozen places call it, in each of the losses for each type: it would be compiled in all of them.
+struct Fill<'a> {
+    distribution: &'a mut Distribution,
+    row: &'a [f64],
+    tempering: &'a Tempering<f64>,
+}
+
+impl Kernel for Fill<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> bool {
+        let Fill { distribution, row, tempering } = self;
+        let Peak::Finite(max) = find_peak(simd, row) else { return false };
+        distribution.p.resize(row.len(), 0.0);
+        distribution.gaps.resize(row.len(), 0.0);
+        match tempering {
+            Tempering::ArgMax => return false,
+            Tempering::Uniform => distribution.fill_evenly(row),
+            Tempering::Finite(base) => distribution.fill_weights(simd, row, max, base),
+        }
+        true
     }
 }
 

@@ -228,6 +228,25 @@ fn rest_of<S: Simd>(
     Some(Rest { count, ln_count, excess: excess - gap, drift: drift + gap, mean })
 }
 
+/// A kernel of f64, so that it is one for all types of logits.
+struct Soft<'a> {
+    student: &'a [f64],
+    teacher: (KeptRow<'a>, &'a Knots),
+    at: (Temperature, &'a Tempering<f64>),
+    options: &'a DistillationOptions<'a>,
+    space: &'a mut Space,
+}
+
+impl Kernel for Soft<'_> {
+    type Output = Option<(f64, f64)>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let Soft { student, teacher, at, options, space } = self;
+        soft(simd, student, teacher, at, options, space)
+    }
+}
+
 /// The soft part of a row and its derivative in T; its gradient in the student's logits is left in the errors. `None`
 /// where there is none.
 #[inline(always)]
@@ -359,9 +378,9 @@ impl<T: Element> Kernel for EachRow<'_, T> {
             }
             z.clear();
             z.extend(row.iter().map(|x| x.to_f64()));
-            let at = (taus.of_row(i), &temperings.of_row(i));
-            let teacher = (kept.row(i), knots);
-            let soft = soft(simd, &z, teacher, at, options, &mut space);
+            let (at, tempering) = (taus.of_row(i), &temperings.of_row(i));
+            let (student, teacher, space) = (&z, (kept.row(i), knots), &mut space);
+            let soft = simd.call(Soft { student, teacher, at: (at, tempering), options, space });
             let (mut loss, slope) = soft.unwrap_or((f64::NAN, f64::NAN));
             let factor = weights[i] / divisor;
             loss *= options.soft_weight;

@@ -140,7 +140,8 @@ impl std::fmt::Debug for Isa {
     }
 }
 
-/// Runs a kernel with the instruction set in use.
+/// Runs a kernel with the instruction set in use. One with a type parameter is run by `T::run`, which calls this where the
+/// type is known: see `compiled.rs`.
 pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     let isa = Isa::current();
     match isa.0 {
