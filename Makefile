@@ -13,7 +13,7 @@ NOT_ENGINE = --exclude softargmax-sql --exclude softargmax-cluster
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL = help
-.PHONY: help test test-engine test-python test-torch wheel check fmt docs accuracy bench guard bench-peers bench-fit bench-sample bench-contrastive bench-python bench-sql memory fixtures digits fuzz sanitize valgrind
+.PHONY: help test test-engine test-python test-torch wheel check fmt docs accuracy bench guard bench-peers bench-fit bench-sample bench-contrastive bench-python bench-sql bench-formats memory fixtures digits fuzz sanitize valgrind
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -101,6 +101,13 @@ bench-contrastive: .venv ## contrastive losses beside torch and jax (downloads t
 
 bench-sql: ## a fit of 10^7 rows of Parquet beside a bare scan (compiles the engine, writes and removes a gigabyte), write benches/results/sql.json
 	$(CARGO) bench --quiet --package softargmax-sql -- --json $(CURDIR)/benches/results/sql.json
+
+bench-formats: $(PYTHON_ENV)/ready ## a fit from files of every format, and of 10^7 rows of Parquet (writes and removes a gigabyte), write benches/results/formats.json
+	$(CARGO) build --release --package softargmax-cli
+	rm -rf $(TARGET_DIR)/bench-formats
+	$(PYTHON_ENV)/bin/python benches/formats.py prepare $(TARGET_DIR)/bench-formats
+	$(PYTHON_ENV)/bin/python benches/formats.py measure $(TARGET_DIR)/release/softargmax $(TARGET_DIR)/bench-formats benches/results/formats.json
+	rm -rf $(TARGET_DIR)/bench-formats
 
 memory: ## the memory contrastive losses take at full size, write benches/results/memory.json (a minute or two)
 	$(CARGO) bench --quiet --profile release --bench memory -- --json $(CURDIR)/benches/results/memory.json

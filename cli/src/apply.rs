@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ApplyArgs) -> Result<(), CliError> {
     }
     let delimiter = args.delimiter.map(delimiter).transpose()?;
     let format = format(args, delimiter)?;
-    let options = ReadOptions { axis: args.axis, delimiter };
+    let options = ReadOptions { axis: args.axis, delimiter, top_k: args.top_k.top_k(false)? };
     let mut source = Source::open(&args.logits, &options)?;
     let dtype = args.dtype.map_or(source.dtype(), Dtype::from);
     let by = By::of(args, &source)?;

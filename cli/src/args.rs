@@ -10,6 +10,7 @@ mod report;
 mod sample;
 mod scan;
 mod teacher;
+mod top_k;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -26,6 +27,8 @@ pub(crate) use scan::{MergeArgs, ScanArgs};
 pub(crate) use teacher::{
     AuditArgs, DistillArgs, PackArgs, TeacherArgs, TeacherDtype, TeacherVerb, VerifyArgs,
 };
+
+pub(crate) use top_k::TopKArgs;
 
 use crate::error::CliError;
 use crate::sweep::temperatures::TemperatureList;
@@ -165,6 +168,9 @@ pub(crate) struct ApplyArgs {
     #[arg(value_name = "LOGITS")]
     pub(crate) logits: PathBuf,
 
+    #[command(flatten)]
+    pub(crate) top_k: TopKArgs,
+
     /// The temperature: a decimal number from 0 up or a fraction like 1/3, taken to mean exactly
     /// what is written, or `inf`
     #[arg(
@@ -197,7 +203,13 @@ pub(crate) struct ApplyArgs {
     pub(crate) log: bool,
 
     /// The axis that is normalised; negative counts from the end
-    #[arg(long, value_name = "AXIS", default_value_t = -1, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "AXIS",
+        default_value_t = -1,
+        allow_negative_numbers = true,
+        conflicts_with = "ids"
+    )]
     pub(crate) axis: isize,
 
     /// The number type to write [default: as in the input]

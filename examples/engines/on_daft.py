@@ -41,5 +41,5 @@ def apply(frame, temperature):
 if __name__ == "__main__":
     logs = daft.read_parquet(f"{sys.argv[1]}/*.parquet")
     found = fit(logs)
-    print(f"temperature {found.tau!r} ± {found.std_error:.2g}, {found.rows} rows, {found.outcome}")
+    print(f"temperature {found.tau!r} ± {found.std_error!r}, {found.rows} rows, {found.outcome}")
     apply(logs, found.temperature).write_parquet(sys.argv[2])

@@ -33,6 +33,6 @@ def probabilities(logits, temperature):
 if __name__ == "__main__":
     logs = pl.scan_parquet(sys.argv[1])
     found = fit(logs)
-    print(f"temperature {found.tau!r} ± {found.std_error:.2g}, {found.rows} rows, {found.outcome}")
+    print(f"temperature {found.tau!r} ± {found.std_error!r}, {found.rows} rows, {found.outcome}")
     expression = probabilities(pl.col("logits"), found.temperature)
     logs.with_columns(expression.alias("probabilities")).collect().write_parquet(sys.argv[2])

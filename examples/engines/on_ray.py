@@ -32,5 +32,5 @@ def apply(rows, temperature):
 if __name__ == "__main__":
     logs = ray.data.read_parquet(sys.argv[1])
     found = fit(logs)
-    print(f"temperature {found.tau!r} ± {found.std_error:.2g}, {found.rows} rows, {found.outcome}")
+    print(f"temperature {found.tau!r} ± {found.std_error!r}, {found.rows} rows, {found.outcome}")
     apply(logs, found.temperature).write_parquet(sys.argv[2])

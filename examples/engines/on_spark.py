@@ -1,6 +1,6 @@
 """The temperature of rows in Parquet by Spark, and the rows with their probabilities.
 
-    python on_spark.py LOGS OUT        columns logits (lists) and label (integers); needs pyspark 4 and Java 17
+    python on_spark.py LOGS OUT        columns logits (lists) and label (integers); needs pyspark[sql] 4 and Java 17
 
 Every task sums up its partition into one row; the driver adds those few rows, exactly, and asks again, two to five times. The
 executors need this package: PYSPARK_PYTHON names a Python that has it.
@@ -10,6 +10,7 @@ import sys
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
+from pyspark.sql.types import StructField, StructType
 
 import softargmax.arrow
 
@@ -29,14 +30,16 @@ def apply(frame, temperature):
         for batch in batches:
             yield pa.record_batch(softargmax.arrow.apply(batch, temperature))
 
-    schema = frame.schema.add("probabilities", frame.schema["logits"].dataType)
+    # Not by frame.schema.add, which would add it to the frame's own.
+    added = StructField("probabilities", frame.schema["logits"].dataType)
+    schema = StructType([*frame.schema.fields, added])
     return frame.mapInArrow(with_probabilities, schema)
 
 
 def main(spark, logs, out):
     frame = spark.read.parquet(logs)
     found = fit(frame)
-    print(f"temperature {found.tau!r} ± {found.std_error:.2g}, {found.rows} rows, {found.outcome}")
+    print(f"temperature {found.tau!r} ± {found.std_error!r}, {found.rows} rows, {found.outcome}")
     apply(frame, found.temperature).write.parquet(out)
 
 

@@ -38,7 +38,7 @@ impl Read for Trickle {
 
 /// Reads `bytes` in every way; a panic is a finding.
 pub fn check(name: &str, bytes: &[u8], axis: isize, delimiter: u8) {
-    let options = &ReadOptions { axis, delimiter: Some(delimiter) };
+    let options = &ReadOptions { axis, delimiter: Some(delimiter), top_k: None };
     let file = || {
         let input = Box::new(Cursor::new(bytes.to_vec()));
         Source::from_reader(name.to_owned(), input, Some(bytes.len() as u64), options)

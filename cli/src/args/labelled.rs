@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use super::TopKArgs;
+
 /// Logits with their labels.
 #[derive(Args, Debug)]
 pub(crate) struct LabelledArgs {
@@ -49,6 +51,9 @@ pub(crate) struct LabelledArgs {
     /// The names of the classes, one a line, in the order of the columns
     #[arg(long, value_name = "FILE")]
     pub(crate) classes: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) top_k: TopKArgs,
 }
 
 /// What the numbers of a file are.

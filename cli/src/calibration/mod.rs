@@ -61,10 +61,12 @@ fn calibration(labelled: &Labelled, args: &ReportArgs) -> Result<Calibration, Cl
         ))
         .hint("a report needs two to fit on and two to measure"));
     }
+    // A page has no words for --ids.
+    let is_appliable = args.data.input != Content::Probabilities && args.data.top_k.ids.is_none();
     let question = Question {
         name: name.to_owned(),
         source: format!("{name}, labels {}", args.data.labels.display()),
-        caller: Caller::Program { is_appliable: args.data.input != Content::Probabilities },
+        caller: Caller::Program { is_appliable },
         seed: args.seed,
     };
     measure(&Rows { labelled, block }, question)

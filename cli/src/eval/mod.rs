@@ -303,6 +303,7 @@ mod tests {
             weights: None,
             ignore_label: None,
             classes: None,
+            top_k: Default::default(),
         };
         let mut labelled = Labelled::open(&args, None, false).expect("opens");
         let model = Model::temperature_of(Temperature::new(1.7).expect("a temperature"));

@@ -93,6 +93,13 @@ impl Layout {
         Self { parts: Some(parts), ..self }
     }
 
+    /// The same rows with another number of classes, which lie along the last axis.
+    pub(super) fn of_classes(&self, classes: usize) -> Result<Self, InputError> {
+        let mut shape = self.shape.clone();
+        shape[self.axis] = classes;
+        Ok(Self { parts: self.parts.clone(), ..Self::new(shape, -1)? })
+    }
+
     pub(crate) fn shape(&self) -> &[usize] {
         &self.shape
     }

@@ -4,6 +4,7 @@
 //! place    FILE[:COLUMN], a folder, a pattern → files, and which column is meant
 //! format   first bytes → the format's own file here
 //! Reader   what each of them gives: rows of numbers · shards: several files as one
+//! top_k    rows of some classes as rows of all
 //! column   the same of labels, weights, groups, which may be texts
 //! ```
 //!
@@ -30,6 +31,7 @@ mod safetensors;
 mod shards;
 mod table;
 mod tokens;
+mod top_k;
 mod wanted;
 mod weights;
 
@@ -44,6 +46,7 @@ pub(crate) use labels::{IGNORED, LabelOptions, Labels, read_class_names};
 pub(crate) use layout::Layout;
 pub(crate) use place::Place;
 pub(crate) use tokens::{read_mask, read_tokens, read_words};
+pub(crate) use top_k::{Rest, TopK};
 pub(crate) use weights::read_weights;
 
 use crate::error::CliError;
@@ -59,17 +62,19 @@ pub(crate) const MAX_NUMBERS: usize = 1 << 24;
 const MAGIC_LEN: usize = 16;
 
 /// How to read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ReadOptions {
     /// The axis whose entries are the classes; negative counts from the end.
     pub(crate) axis: isize,
     /// What separates the fields of CSV; without it a tab in a .tsv file, else a comma.
     pub(crate) delimiter: Option<u8>,
+    /// Where a row has the numbers of some classes only.
+    pub(crate) top_k: Option<TopK>,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { axis: -1, delimiter: None }
+        Self { axis: -1, delimiter: None, top_k: None }
     }
 }
 
@@ -141,24 +146,19 @@ impl Source {
         let place = Place::of(path);
         let name = path.display().to_string();
         let wanted = Wanted::rows(options.axis, options.delimiter);
-        if place.is_stream() {
+        let mut source = if place.is_stream() {
             let wanted = wanted.named(place.column);
             let (name, stdin) = ("standard input".to_owned(), Box::new(io::stdin().lock()));
-            return Self::of_input(Input { name, input: stdin, file: None, size: None }, &wanted);
-        }
-        let files = place.files()?;
-        let wanted = wanted.named(place.column);
-        let reader = match files.as_slice() {
-            [file] => Input::open(file).and_then(|input| rows(input, &wanted)),
-            _ => {
-                let open = move |file: &PathBuf| rows(Input::open(file)?, &wanted);
-                shards::Shards::new(files, Box::new(open)).map(|shards| Box::new(shards) as _)
-            }
+            Self::of_input(Input { name, input: stdin, file: None, size: None }, &wanted)?
+        } else {
+            let reader = rows_of(place, wanted).map_err(|error| error.within(&name))?;
+            Self { path: path.to_owned(), name, reader }
         };
-        match reader {
-            Ok(reader) => Ok(Self { path: path.to_owned(), name, reader }),
-            Err(error) => Err(error.within(&name)),
+        if let Some(top_k) = &options.top_k {
+            let spread = top_k::Spread::new(source.reader, &source.name, top_k, path);
+            source.reader = Box::new(spread.map_err(|error| error.within(&source.name))?);
         }
+        Ok(source)
     }
 
     /// Reads `input`, of `size` bytes if that is known. The name is for messages, and its extension
@@ -255,6 +255,19 @@ impl Source {
     ) -> Result<usize, InputError> {
         let read = self.reader.next_block(T::block(block), max_rows);
         read.map_err(|error| error.within(&self.name))
+    }
+}
+
+/// Rows of one file or of several.
+fn rows_of(place: Place, wanted: Wanted) -> Result<Box<dyn Reader>, InputError> {
+    let files = place.files()?;
+    let wanted = wanted.named(place.column);
+    match files.as_slice() {
+        [file] => rows(Input::open(file)?, &wanted),
+        _ => {
+            let open = move |file: &PathBuf| rows(Input::open(file)?, &wanted);
+            Ok(Box::new(shards::Shards::new(files, Box::new(open))?))
+        }
     }
 }
 

@@ -31,6 +31,11 @@ impl Wanted {
         Self { what: what.to_owned(), column: None, delimiter: None, lie: Lie::Cells(width) }
     }
 
+    /// What is called otherwise: `ids`.
+    pub(super) fn called(self, what: &str) -> Self {
+        Self { what: what.to_owned(), ..self }
+    }
+
     /// The same in a column of this name, if one was named.
     pub(super) fn named(self, column: Option<String>) -> Self {
         Self { column, ..self }

@@ -20,7 +20,7 @@ use super::block::Numbers;
 use super::content::Looks;
 use super::{BLOCK, Block, Labelled};
 use crate::error::CliError;
-use crate::input::{ReadOptions, Source};
+use crate::input::Source;
 use crate::progress::Progress;
 
 /// Buffers: one that is worked on, one that waits, one that is read into.
@@ -141,7 +141,7 @@ impl Labelled {
     }
 
     fn open_again(&self) -> Result<Source, CliError> {
-        let source = Source::open(&self.path, &ReadOptions::default())?;
+        let source = Source::open(&self.path, &self.read_by)?;
         if source.classes() == self.classes { Ok(source) } else { Err(self.changed()) }
     }
 }

@@ -41,6 +41,7 @@ pub(crate) struct Labelled {
     layout: Layout,
     classes: usize,
     dtype: Dtype,
+    pub(crate) read_by: ReadOptions,
     reading: Reading,
     pub(crate) labels: Labels,
     /// One for every row.
@@ -76,7 +77,16 @@ impl Labelled {
         if !(0.0..=0.5).contains(&epsilon) {
             return Err(CliError::refused(format!("--epsilon {epsilon} is not between 0 and 0.5")));
         }
-        let source = Source::open(&args.logits, &ReadOptions::default())?;
+        let top_k = args.top_k.top_k(args.input == Content::LogProbabilities)?;
+        if top_k.is_some() && args.input == Content::Probabilities {
+            return Err(CliError::refused("--ids is not for --input probabilities").hint(
+                "take their logarithms: --rest even wants those, --rest mask has use for them",
+            ));
+        }
+        // Of some log-probabilities the reader sees what they sum to; of all classes they may not sum to 1.
+        let content = if top_k.is_some() { Content::Logits } else { args.input };
+        let read_by = ReadOptions { top_k, ..ReadOptions::default() };
+        let source = Source::open(&args.logits, &read_by)?;
         let (layout, classes) = (source.layout().clone(), source.classes());
         let beside = Beside { logits: &args.logits, shape: layout.shape(), classes };
         let names = match &args.classes {
@@ -96,14 +106,15 @@ impl Labelled {
         let groups = groups.transpose()?;
 
         let is_narrow = matches!(source.dtype(), Dtype::F16 | Dtype::F32);
-        let is_plain = args.input == Content::Logits && matches!(labels, Labels::Classes(_));
-        let reading = Reading { content: args.input, epsilon, tolerance: source.tolerance() };
+        let is_plain = content == Content::Logits && matches!(labels, Labels::Classes(_));
+        let reading = Reading { content, epsilon, tolerance: source.tolerance() };
         let mut labelled = Labelled {
             name: source.name().to_owned(),
             path: args.logits.clone(),
             layout,
             classes,
             dtype: if is_narrow && is_plain { Dtype::F32 } else { Dtype::F64 },
+            read_by,
             reading,
             labels,
             weights,
@@ -188,9 +199,8 @@ impl Labelled {
 
     /// Warns where the numbers look as if they were something else than was said; at the end of a run.
     pub(crate) fn note_looks(&self) {
-        let Some(looks) = self.looks.filter(|_| self.reading.content == Content::Logits) else {
-            return;
-        };
+        let is_plain = self.reading.content == Content::Logits && self.read_by.top_k.is_none();
+        let Some(looks) = self.looks.filter(|_| is_plain) else { return };
         // A single class is 1, always, and of 0 rows nothing is known.
         if self.rows() == 0 || self.classes == 1 {
             return;
@@ -345,6 +355,7 @@ impl Labelled {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::TopKArgs;
     use softargmax::{Scan, Temperature};
 
     /// Rows of three classes whose numbers are in no order, a label for each, and a weight.
@@ -372,6 +383,7 @@ mod tests {
             )),
             ignore_label: Some(0),
             classes: None,
+            top_k: TopKArgs::default(),
         }
     }
 

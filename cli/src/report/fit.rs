@@ -13,6 +13,7 @@ use crate::eval::figures::Figures;
 use crate::fit::fitting::Fitted;
 use crate::fit::measure::{Difference, HeldOut};
 use crate::fit::model::{GroupTemperatures, Model};
+use crate::input::TopK;
 use crate::labelled::Labelled;
 
 /// A p-value below this is not put down to chance.
@@ -184,7 +185,11 @@ fn print_groups(groups: &GroupTemperatures, fit: &GroupsFit) -> Result<(), CliEr
 
 /// How to use what was fitted.
 fn print_use(subject: &Subject, model: &Model) -> Result<(), CliError> {
-    let file = quoted(subject.labelled.name());
+    let mut file = quoted(subject.labelled.name());
+    if let Some(TopK { ids, classes, rest, .. }) = &subject.labelled.read_by.top_k {
+        let (ids, rest) = (quoted(&ids.to_string_lossy()), rest.name());
+        file += &format!(" --ids {ids} --vocabulary {classes} --rest {rest}");
+    }
     let is_logits = subject.labelled.reading().content != Content::Probabilities;
     let line = match (model, subject.save) {
         (Model::Plain(Calibrator::Identity), _) => return Ok(()),

@@ -218,6 +218,20 @@ pub(crate) fn jsonl_with_texts(rows: &Rows) -> Vec<u8> {
     logits.map(line).collect::<String>().into_bytes()
 }
 
+/// Lists of ids, which may be 32 bits wide, beside lists of numbers.
+pub(crate) fn top_k_parquet(ids: &[i64], numbers: &[f32], k: usize, labels: &[i64]) -> Vec<u8> {
+    let ids = Arc::new(Int32Array::from_iter_values(ids.iter().map(|&id| id as i32)));
+    let numbers = Arc::new(Float32Array::from(numbers.to_vec()));
+    write_parquet(
+        &batch(vec![
+            ("ids", list(ids, k, List::Any)),
+            ("top", list(numbers, k, List::Large)),
+            ("label", Arc::new(Int64Array::from(labels.to_vec()))),
+        ]),
+        70,
+    )
+}
+
 /// One column of lists of this type.
 pub(crate) fn typed_parquet(numbers: &[f64], classes: usize, dtype: &str) -> Vec<u8> {
     let numbers = numbers.iter().copied();
