@@ -114,6 +114,7 @@ memory: ## the memory contrastive losses take at full size, write benches/result
 
 bench-python: .venv ## softmax of numpy arrays beside scipy, torch and onnxruntime (downloads them), write benches/results/python.json
 	.venv/bin/pip install --quiet --requirement benches/python/requirements.txt
+	.venv/bin/pip install --quiet --no-deps --requirement python/requirements-torch.txt
 	rm -rf $(TARGET_DIR)/wheels
 	.venv/bin/maturin build --manifest-path python/Cargo.toml --release --out $(TARGET_DIR)/wheels
 	.venv/bin/pip install --quiet --force-reinstall --no-deps $(TARGET_DIR)/wheels/*.whl

@@ -16,6 +16,8 @@ use ndarray::{
 
 use crate::element::Element;
 use crate::error::Error;
+use crate::interrupt::heed;
+use crate::parallel::{self, SERIAL_BELOW};
 use crate::rows::{Rows, RowsMut};
 use crate::softmax::{
     log_softmax_in_place, log_softmax_into, log_sum_exp_rows, softmax_in_place, softmax_into,
@@ -343,10 +345,6 @@ struct Work {
     classes: usize,
 }
 
-/// Below this many elements a second thread costs more than it brings.
-#[cfg(feature = "rayon")]
-const SERIAL_BELOW: usize = 128 * 1024;
-
 /// Halves the arrays along their longest axis, but for the last, until a half is small; the result does not
 /// show where.
 fn split<T: Element>(
@@ -354,26 +352,19 @@ fn split<T: Element>(
     from: Option<ArrayViewD<'_, T>>,
     to: ArrayViewMutD<'_, T>,
 ) -> Result<(), Error> {
-    #[cfg(feature = "rayon")]
-    {
-        let outer = to.ndim() - 1;
-        let lanes: usize = to.shape()[..outer].iter().product();
-        let longest = (0..outer).max_by_key(|&i| (to.shape()[i], i)).unwrap_or(0);
-        let length = to.shape()[longest];
-        // Not through the middle of a panel.
-        let middle =
-            if length >= 4 * LANES { (length / 2).next_multiple_of(LANES) } else { length / 2 };
-        if lanes.saturating_mul(work.classes) >= SERIAL_BELOW
-            && middle > 0
-            && rayon::current_num_threads() > 1
-        {
-            let (left, right) = to.split_at(Axis(longest), middle);
-            let (from_left, from_right) =
-                from.map(|from| from.split_at(Axis(longest), middle)).unzip();
-            let (left, right) =
-                rayon::join(|| split(work, from_left, left), || split(work, from_right, right));
-            return left.and(right);
-        }
+    let outer = to.ndim() - 1;
+    let lanes: usize = to.shape()[..outer].iter().product();
+    let longest = (0..outer).max_by_key(|&i| (to.shape()[i], i)).unwrap_or(0);
+    let length = to.shape()[longest];
+    // Not through the middle of a panel.
+    let middle =
+        if length >= 4 * LANES { (length / 2).next_multiple_of(LANES) } else { length / 2 };
+    if lanes.saturating_mul(work.classes) >= SERIAL_BELOW && middle > 0 && parallel::threads() > 1 {
+        let (left, right) = to.split_at(Axis(longest), middle);
+        let (from_left, from_right) = from.map(|from| from.split_at(Axis(longest), middle)).unzip();
+        let (left, right) =
+            parallel::join(|| split(work, from_left, left), || split(work, from_right, right));
+        return left.and(right);
     }
     let mut scratch = Vec::new();
     visit(work, from, to, &mut scratch)
@@ -402,6 +393,7 @@ fn visit<T: Element>(
             let start = i * lanes;
             from.slice(s![start..start + to.nrows(), ..])
         });
+        heed();
         panel(work, from, to, scratch)?;
     }
     Ok(())

@@ -140,6 +140,8 @@ pub enum Error {
         /// How many axes there are.
         ndim: usize,
     },
+    /// Not a refusal: the call was stopped by an [`Interrupt`](crate::Interrupt).
+    Interrupted,
 }
 
 impl Error {
@@ -216,6 +218,7 @@ impl fmt::Display for Error {
             Error::Axis { axis, ndim } => {
                 write!(f, "axis {axis} does not exist: the array has {ndim} axes")
             }
+            Error::Interrupted => write!(f, "interrupted"),
         }
     }
 }

@@ -41,6 +41,7 @@
 //! | normalised softmax: margins, floors, scales | [`normalised_softmax`], [`normalised_linear_softmax`], [`normface_lower_bound`], [`adacos_fixed_scale`] |
 //! | drawing a token, exactly: filters, seeds, log-probabilities | [`Sampler`], [`SamplingParams`], [`Distribution`] |
 //! | drawing tokens of a batch, verifying a draft, relaxed samples | [`sample_rows`], [`Verifier`], [`gumbel_softmax`] |
+//! | stopping a long call from another thread | [`Interrupt`] |
 //! | any axis of an array (feature `ndarray`) | `softmax_axis` and its kin |
 //!
 //! Logits are f32, f64, or with the feature `half` (on by default) f16 and bf16. Large batches run on
@@ -74,6 +75,7 @@ mod exact_sum;
 mod exp;
 mod fit;
 mod gradient;
+mod interrupt;
 mod loss;
 mod metrics;
 mod parallel;
@@ -102,6 +104,7 @@ pub use gradient::{
     Gradient, GradientMut, log_softmax_vjp, log_softmax_vjp_into, log_sum_exp_vjp,
     log_sum_exp_vjp_into, softmax_vjp, softmax_vjp_into,
 };
+pub use interrupt::Interrupt;
 pub use loss::{
     ContrastCurve, CurvePoint, Nearest, alignment, curve_at_perplexity, curve_optimum,
     sphere_floor, sphere_log_mean_exp, sphere_scale_for_floor, sphere_uniformity,

@@ -13,6 +13,7 @@ use crate::double::Double;
 use crate::element::Element;
 use crate::error::Error;
 use crate::exp::{exp, ln_sum};
+use crate::interrupt::heed;
 use crate::rows::Rows;
 use crate::statistics::{Statistics, statistics};
 use crate::temperature::Temperature;
@@ -197,6 +198,7 @@ struct Problem<'a, T> {
 impl<T: Element> Problem<'_, T> {
     /// The rows' mean of the quantity, and its derivative with respect to ln β.
     fn at(&mut self, tau: Temperature) -> Result<(f64, f64), Error> {
+        heed();
         self.evaluations += 1;
         let (mut value, mut slope) = (0.0, 0.0);
         for (row, max) in statistics(self.logits, tau)?.iter().zip(&self.maxima) {

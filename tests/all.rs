@@ -10,6 +10,7 @@ mod contrastive;
 mod curves;
 mod fit;
 mod gradients;
+mod interrupt;
 mod ladder;
 mod losses;
 mod metrics;

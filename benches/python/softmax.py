@@ -4,7 +4,7 @@ Every peer divides by τ first, as its users do. Results are new arrays, as with
 array given, where there is such a thing. Each answer is checked against float64 before anything is timed. A ratio is taken within
 a round. The cost of a call is that on 10 numbers, beside numpy's own plainest calls.
 
-    make bench-python        writes benches/results/python.json
+    make bench-python        writes benches/results/python.json, and prints the table of docs/python.md
 """
 
 import json
@@ -109,6 +109,8 @@ def compare(threads, which):
         times = {name: [] for name in functions}
         for _ in range(rounds):
             for name, function in functions.items():
+                # Threads of the one before, which wait for more work as fast as they can, have given up by then.
+                time.sleep(0.02)
                 start = time.perf_counter()
                 for _ in range(loops):
                     function(x, out)
@@ -152,8 +154,15 @@ def calls():
     for _ in range(15):
         for name, function in functions.items():
             times[name].append(timeit.timeit(function, number=5000) / 5000)
+    exp = times["numpy.exp(x)"]
     return [
-        {"name": name, "n": 15, "seconds": statistics.median(t), "seconds_spread": [min(t), max(t)]}
+        {
+            "name": name,
+            "n": 15,
+            "seconds": statistics.median(t),
+            "seconds_spread": [min(t), max(t)],
+            "beyond_exp": statistics.median(a - b for a, b in zip(t, exp, strict=True)),
+        }
         for name, t in times.items()
     ]
 
@@ -189,6 +198,24 @@ def scaling():
         ratios = [seconds(function, 1) / seconds(function, 2) for _ in range(11)]
         found.append({"name": name, "n": 11, "times": statistics.median(ratios), "spread": [min(ratios), max(ratios)]})
     return found
+
+
+def table(document):
+    """What docs/python.md shows: each shape's time, and how many times as long the others take."""
+    others = ("softargmax, out", "numpy's copy", "scipy", "torch", "torch, out", "onnxruntime")
+    lines = [
+        f"| shape, axis | threads | softargmax | {' | '.join(others)} |",
+        f"| --- |{' ---: |' * (2 + len(others))}",
+    ]
+    found = {(tuple(r["shape"]), r["axis"], r["threads"], r["name"]): r for r in document["results"]}
+    for shape, axis, _ in SHAPES:
+        for threads in (1, 2):
+            of = {name: found[shape, axis, threads, name] for name in ("softargmax", *others)}
+            ms = of["softargmax"]["seconds"] * 1e3
+            time_ = f"{ms:.3g} ms" if ms >= 0.1 else f"{ms * 1e3:.2g} µs"
+            ratios = " | ".join(f"{of[name]['ratio']:.2f}" for name in others)
+            lines.append(f"| {list(shape)}, {axis} | {threads} | {time_} | {ratios} |")
+    return lines
 
 
 def version(name):
@@ -230,6 +257,8 @@ def main():
         "python": platform.python_version(),
         "versions": {n: version(n) for n in ("numpy", "scipy", "torch", "onnxruntime")},
         "commit": commit.stdout.strip(),
+        # Cargo's profile of the wheel that is installed.
+        "profile": os.environ.get("WHEEL_PROFILE", "release"),
         "dtype": "f32",
         "temperature": TAU,
         "calls": measure("calls"),
@@ -240,15 +269,10 @@ def main():
         json.dump(document, file, indent=1)
         file.write("\n")
     for result in document["calls"]:
-        print(f"{result['seconds'] * 1e6:9.2f} µs  {result['name']}")
+        print(f"{result['seconds'] * 1e6:9.2f} µs, {result['beyond_exp'] * 1e6:5.2f} beyond numpy.exp  {result['name']}")
     for result in document["scaling"]:
         print(f"{result['times']:9.2f} times as much in two threads  {result['name']}")
-    for result in results:
-        shape, name = result["shape"], result["name"]
-        print(
-            f"{shape!s:>15} axis {result['axis']:2} threads {result['threads']}"
-            f" {result['seconds'] * 1e3:10.3f} ms {result['ratio']:7.2f} times  {name}"
-        )
+    print(*table(document), sep="\n")
 
 
 if __name__ == "__main__":

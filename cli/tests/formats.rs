@@ -4,6 +4,7 @@
 mod files;
 #[allow(dead_code, reason = "other tests need more of it")]
 mod labelled;
+#[allow(dead_code, reason = "other tests need more of it")]
 mod tables;
 
 use std::fs;

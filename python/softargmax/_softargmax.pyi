@@ -1,6 +1,6 @@
 """Types of the extension module; the documentation is in the docstrings."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from os import PathLike
@@ -516,6 +516,36 @@ def fit_temperature(
     ignored: int | None = None,
     where: ArrayLike | None = None,
 ) -> TemperatureFit: ...
+
+@final
+class Group:
+    @property
+    def temperature(self) -> Temperature: ...
+    @property
+    def log_deviation(self) -> float: ...
+    @property
+    def alone(self) -> TemperatureFit: ...
+
+@final
+class GroupsFit:
+    @property
+    def pool(self) -> TemperatureFit: ...
+    @property
+    def deviation(self) -> float: ...
+    @property
+    def groups(self) -> dict[Any, Group]: ...
+    def temperature(self, group: Hashable) -> Temperature | None: ...
+    def temperatures(self, groups: Iterable[Hashable]) -> list[Temperature]: ...
+
+def fit_groups(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    groups: Iterable[Hashable],
+    *,
+    weights: ArrayLike | None = None,
+    ignored: int | None = None,
+    where: ArrayLike | None = None,
+) -> GroupsFit: ...
 
 @final
 class Candidate:

@@ -9,9 +9,13 @@
 //!
 //! A subclass is read as the plain array it is, and results are plain arrays.
 
+use std::ffi::c_int;
+
 use half::{bf16, f16};
+use numpy::npyffi::NPY_TYPES;
 use numpy::{
-    PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
+    PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArray,
+    PyUntypedArrayMethods,
 };
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -80,15 +84,18 @@ impl<'py> Array<'py> {
     }
 
     fn as_it_is(object: &Bound<'py, PyAny>) -> Option<Self> {
-        let array = if let Ok(x) = object.cast::<PyArrayDyn<f32>>() {
-            Array::F32(x.clone())
-        } else if let Ok(x) = object.cast::<PyArrayDyn<f64>>() {
-            Array::F64(x.clone())
-        } else if let Ok(x) = object.cast::<PyArrayDyn<f16>>() {
-            Array::F16(x.clone())
+        // numpy compares types that differ slowly: only what has the number of one is compared with it.
+        let number = object.cast::<PyUntypedArray>().ok()?.dtype().num();
+        let is = |type_: NPY_TYPES| number == type_ as c_int;
+        let array = if is(NPY_TYPES::NPY_FLOAT) {
+            Array::F32(object.cast().ok()?.clone())
+        } else if is(NPY_TYPES::NPY_DOUBLE) {
+            Array::F64(object.cast().ok()?.clone())
+        } else if is(NPY_TYPES::NPY_HALF) {
+            Array::F16(object.cast().ok()?.clone())
         } else if is_bfloat16(object) {
             // Only now: without ml_dtypes, numpy has no such type to compare with.
-            Array::Bf16(object.cast::<PyArrayDyn<bf16>>().ok()?.clone())
+            Array::Bf16(object.cast().ok()?.clone())
         } else {
             return None;
         };

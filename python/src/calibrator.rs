@@ -12,7 +12,7 @@ use crate::error::wrong;
 use crate::labelled::Labelled;
 use crate::rows::with_rows;
 use crate::temperature::PyTemperature;
-use crate::work;
+use crate::work::{self, PASSES};
 
 /// How a model did on rows that it was not fitted on.
 ///
@@ -251,7 +251,7 @@ choice!(Wanted(Option<Model>) "model":
 ///
 /// Notes
 /// -----
-/// Of "temperature", `fit_temperature` tells more. A Ctrl-C is heard when the fit is done.
+/// Of "temperature", `fit_temperature` tells more. Ctrl-C stops a fit.
 ///
 /// References
 /// ----------
@@ -291,7 +291,7 @@ pub(crate) fn fit_calibrator(
     let labelled = Labelled { labels, weights, ignored, mask: r#where };
     for_each_type!(&Array::of(logits, "logits")?, x => {
         labelled.with_labels(x, |rows, labels, weights| {
-            let numbers = rows.as_slice().len();
+            let numbers = rows.as_slice().len().saturating_mul(PASSES);
             if let Some(model) = model.0 {
                 let fit = || model.fit(rows, labels, weights);
                 let (outcome, calibrator) = work::run(py, numbers, fit)?;
@@ -299,7 +299,7 @@ pub(crate) fn fit_calibrator(
                 return Ok(PyCalibrator { model: Some(model), outcome, calibrator, reason, candidates });
             }
             let select = || softargmax::select(rows, labels, weights, &Model::ALL, folds, seed);
-            let chosen = work::run(py, numbers, select)?;
+            let chosen = work::run(py, numbers.saturating_mul(folds), select)?;
             let failed = chosen.candidates.first().map_or(Outcome::NoRows, |first| first.outcome);
             Ok(PyCalibrator {
                 model: chosen.model,

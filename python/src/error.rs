@@ -24,13 +24,3 @@ pub(crate) fn wrong(text: impl Into<String>) -> PyErr {
 pub(crate) fn wrong_type(text: impl Into<String>) -> PyErr {
     PyTypeError::new_err(text.into())
 }
-
-/// The row that an error of some rows names, counted from the first of all.
-pub(crate) fn in_whole(error: softargmax::Error, first: usize) -> softargmax::Error {
-    use softargmax::Error;
-    match error {
-        Error::Row { row, reason } => Error::Row { row: first + row, reason },
-        Error::Weight { row, got } => Error::Weight { row: first + row, got },
-        other => other,
-    }
-}

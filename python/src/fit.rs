@@ -1,19 +1,13 @@
 //! The temperature under which labels are most likely.
-//!
-//! ```text
-//! the solver asks for sums → the rows in blocks, with an ear for Ctrl-C between them → the solver is told
-//! ```
-//!
-//! The sums are exact, so that the blocks do not show: the answer has the bits of the library's `fit_temperature`.
 
 use pyo3::prelude::*;
-use softargmax::{Estimate, FitOptions, Prior, Rows, Temperature, TemperatureSolver, Truth};
+use softargmax::{Estimate, FitOptions, Prior, Temperature};
 
-use crate::array::{Array, Number, for_each_type};
-use crate::error::{in_whole, refused};
+use crate::array::{Array, for_each_type};
+use crate::error::refused;
 use crate::labelled::Labelled;
 use crate::temperature::{PyTemperature, Tau};
-use crate::work;
+use crate::work::{self, PASSES};
 
 /// A fitted temperature, how sure it is, and how the fit ended. What is not known is NaN.
 ///
@@ -53,8 +47,8 @@ use crate::work;
 ///     The first of them.
 #[pyclass(frozen, get_all, module = "softargmax", name = "TemperatureFit")]
 pub(crate) struct PyTemperatureFit {
-    outcome: &'static str,
-    temperature: Option<PyTemperature>,
+    pub(crate) outcome: &'static str,
+    pub(crate) temperature: Option<PyTemperature>,
     std_error: f64,
     robust_std_error: f64,
     interval: (f64, f64),
@@ -135,29 +129,6 @@ impl PriorArgument {
     }
 }
 
-/// A fit of rows in memory, as the library's to the bit.
-pub(crate) fn fit<T: Number>(
-    py: Python<'_>,
-    logits: Rows<'_, T>,
-    truth: Truth<'_, T>,
-    options: &FitOptions<'_>,
-) -> PyResult<softargmax::TemperatureFit> {
-    let (rows, classes) = (logits.rows(), logits.classes());
-    let start = || Ok(TemperatureSolver::for_rows(logits, truth, options));
-    let mut solver = work::run(py, rows.saturating_mul(classes), start)?;
-    while let Some(mut scan) = solver.next_scan() {
-        work::in_parts(py, rows, classes, |first, last| {
-            let part = logits.split_at(first).1.split_at(last - first).0;
-            let of_part = truth.split_at(first).1.split_at(last - first).0;
-            let weights = options.weights.map(|weights| &weights[first..last]);
-            scan.add(part, of_part, weights).map_err(|error| in_whole(error, first))
-        })?;
-        py.check_signals()?;
-        solver.take(&scan);
-    }
-    Ok(solver.fit())
-}
-
 /// The temperature under which the labels are most likely, with its uncertainty: τ* minimises
 /// Σ_i w_i (ln Σ_j exp(x_ij/τ) − x_iy/τ).
 ///
@@ -193,8 +164,8 @@ pub(crate) fn fit<T: Number>(
 ///
 /// Notes
 /// -----
-/// τ* is right to 1e-12 of itself, with the same bits for any number of threads. Two to five passes are made; Ctrl-C is looked
-/// for every 16 million numbers.
+/// τ* is right to 1e-12 of itself, with the same bits for any number of threads. Two to five passes are made; Ctrl-C stops
+/// them.
 ///
 /// References
 /// ----------
@@ -228,7 +199,9 @@ pub(crate) fn fit_temperature(
     let labelled = Labelled { labels, weights, ignored, mask: r#where };
     for_each_type!(&Array::of(logits, "logits")?, x => {
         labelled.with_truth(x, |rows, truth, weights| {
-            let found = fit(py, rows, truth, &FitOptions { weights, prior })?;
+            let options = FitOptions { weights, prior };
+            let fit = || softargmax::fit_temperature(rows, truth, &options);
+            let found = work::run(py, rows.as_slice().len().saturating_mul(PASSES), fit)?;
             Ok(PyTemperatureFit::new(found, rows.rows()))
         })
     })

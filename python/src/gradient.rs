@@ -91,16 +91,15 @@ impl<'py> Call<'py> {
         let of_rows = with_rows(&laned, mask.as_ref(), |rows, classes| {
             let number = rows.len() / classes;
             let (mut tau, mut scale) = (vec![0.0; number], vec![0.0; number]);
-            work::in_parts(py, number, classes, |first, last| {
-                let part = first * classes..last * classes;
-                let rows = Rows::new(&rows[part.clone()], classes)?;
-                let taus = taus.of_rows(first, last);
+            work::run(py, rows.len(), || {
+                let rows = Rows::new(rows, classes)?;
+                let taus = taus.as_library();
                 let into = GradientMut {
-                    logits: &mut logits[part.clone()],
-                    tau: Some(&mut tau[first..last]),
-                    scale: Some(&mut scale[first..last]),
+                    logits: &mut logits,
+                    tau: Some(&mut tau),
+                    scale: Some(&mut scale),
                 };
-                let cotangents = || Rows::new(&cotangent[part.clone()], classes);
+                let cotangents = || Rows::new(cotangent, classes);
                 match self.function {
                     Function::Softmax => {
                         softargmax::softmax_vjp_into(rows, cotangents()?, taus, into)
@@ -109,7 +108,7 @@ impl<'py> Call<'py> {
                         softargmax::log_softmax_vjp_into(rows, cotangents()?, taus, into)
                     }
                     Function::LogSumExp => {
-                        softargmax::log_sum_exp_vjp_into(rows, &cotangent[first..last], taus, into)
+                        softargmax::log_sum_exp_vjp_into(rows, cotangent, taus, into)
                     }
                 }
             })?;
@@ -179,6 +178,15 @@ pub(crate) fn softmax_vjp<'py>(
 /// Gradient
 ///     As `softmax_vjp`.
 ///
+/// Raises
+/// ------
+/// SoftargmaxError, TypeError
+///     As `softmax_vjp`.
+///
+/// Notes
+/// -----
+/// A masked entry, −∞, gets 0, and its cotangent counts for nothing: the gradient is that of the row without it.
+///
 /// Examples
 /// --------
 /// >>> import softargmax
@@ -209,6 +217,11 @@ pub(crate) fn log_softmax_vjp<'py>(
 /// Returns
 /// -------
 /// Gradient
+///     As `softmax_vjp`.
+///
+/// Raises
+/// ------
+/// SoftargmaxError, TypeError
 ///     As `softmax_vjp`.
 ///
 /// Examples

@@ -16,6 +16,7 @@ mod calibrator;
 mod error;
 mod fit;
 mod gradient;
+mod groups;
 mod labelled;
 mod logsumexp;
 mod loss;
@@ -56,6 +57,8 @@ mod _softargmax {
     use crate::fit::{PyTemperatureFit, fit_temperature};
     #[pymodule_export]
     use crate::gradient::{Gradient, log_softmax_vjp, logsumexp_vjp, softmax_vjp};
+    #[pymodule_export]
+    use crate::groups::{PyGroup, PyGroupsFit, fit_groups};
     #[pymodule_export]
     use crate::logsumexp::logsumexp;
     #[pymodule_export]

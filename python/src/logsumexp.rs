@@ -16,7 +16,7 @@ use softargmax::{Rows, Temperature};
 use crate::array::{Array, Number, for_each_type, of_type, read};
 use crate::axis::{Axes, Laned, shaped};
 use crate::error::wrong;
-use crate::rows::{classes_of, in_rows, mask_of, with_rows};
+use crate::rows::{in_rows, mask_of, with_rows};
 use crate::temperature::{Taus, Temperatures};
 use crate::work;
 
@@ -82,7 +82,6 @@ impl<'py> Call<'py> {
     fn plain<T: Number>(self, a: &Bound<'py, PyArrayDyn<T>>) -> PyResult<Bound<'py, PyAny>> {
         let py = a.py();
         let laned = Laned::of(a, &self.axes)?;
-        let classes = classes_of(laned.dims(), laned.axis)?;
         let taus = self.temperature.for_rows(laned.dims(), laned.axis)?;
         let mask = self.mask.map(|mask| mask_of(&mask, a, &self.axes)).transpose()?;
         let in_order = laned.axis + 1 == laned.dims().len() && laned.array.is_c_contiguous();
@@ -94,17 +93,10 @@ impl<'py> Call<'py> {
                     work::run(py, array.len(), || softargmax::log_sum_exp_axis(&array, axis, tau))?;
                 log_z.into_raw_vec_and_offset().0
             }
-            _ => with_rows(&laned, mask.as_ref(), |rows, _| {
-                let mut log_z = Vec::with_capacity(rows.len() / classes);
-                work::in_parts(py, rows.len() / classes, classes, |first, last| {
-                    let part = Rows::new(&rows[first * classes..last * classes], classes)?;
-                    log_z.append(&mut softargmax::log_sum_exp_rows(
-                        part,
-                        taus.of_rows(first, last),
-                    )?);
-                    Ok(())
-                })?;
-                Ok(log_z)
+            _ => with_rows(&laned, mask.as_ref(), |rows, classes| {
+                work::run(py, rows.len(), || {
+                    softargmax::log_sum_exp_rows(Rows::new(rows, classes)?, taus.as_library())
+                })
             })?,
         };
         self.shape.of(&laned, log_z, |log_z| log_z.iter().map(|x| sign_of_sum(*x)).collect())
@@ -126,24 +118,18 @@ impl<'py> Call<'py> {
         let with_sign = self.shape.sign;
         let (log_z, signs): (Vec<T>, Vec<T>) =
             with_rows(&laned, mask.as_ref(), |rows, classes| {
-                let mut sums = Vec::with_capacity(rows.len() / classes);
-                work::in_parts(py, rows.len() / classes, classes, |first, last| {
-                    let part = first * classes..last * classes;
-                    let taus = taus.of_rows(first, last);
-                    for (i, (row, b)) in
-                        rows[part.clone()].chunks(classes).zip(b[part].chunks(classes)).enumerate()
-                    {
-                        let tau = match taus {
-                            softargmax::Temperatures::One(tau) => tau,
-                            softargmax::Temperatures::PerRow(taus) => taus[i],
-                        };
-                        let (log, sign) = of_row(row, b, tau)?;
-                        // As in SciPy, the logarithm of a negative sum is NaN, unless its sign is asked for.
-                        let log = if sign < 0.0 && !with_sign { f64::NAN } else { log };
-                        sums.push((T::from_f64(log), T::from_f64(sign)));
-                    }
-                    Ok(())
-                })?;
+                let rows = rows.chunks(classes).zip(b.chunks(classes)).enumerate();
+                let each = rows.map(|(i, (row, b))| {
+                    let tau = match &taus {
+                        Taus::One(tau) => *tau,
+                        Taus::PerRow(taus) => taus[i],
+                    };
+                    let (log, sign) = of_row(row, b, tau)?;
+                    // As in SciPy, the logarithm of a negative sum is NaN, unless its sign is asked for.
+                    let log = if sign < 0.0 && !with_sign { f64::NAN } else { log };
+                    Ok((T::from_f64(log), T::from_f64(sign)))
+                });
+                let sums: Vec<_> = work::run(py, b.len(), || each.collect())?;
                 Ok(sums.into_iter().unzip())
             })?;
         self.shape.of(&laned, log_z, |_| signs)

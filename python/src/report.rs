@@ -15,12 +15,11 @@ use softargmax_report::calibration::{
 use softargmax_report::markup::Escaped;
 
 use crate::array::{Array, Number, for_each_type};
-use crate::error::{refused, wrong};
-use crate::fit::fit;
+use crate::error::wrong;
 use crate::labelled::Labelled;
-use crate::metrics;
 use crate::metrics::{BinFree, BrierParts, CalibrationError, Differences, RiskCoverage, Summary};
-use crate::temperature::{PyTemperature, Taus};
+use crate::temperature::PyTemperature;
+use crate::work;
 
 /// The rows of one half at one temperature.
 ///
@@ -206,21 +205,24 @@ struct InMemory<'a, T> {
 
 const NONE: i64 = -1;
 
+/// How often all rows are scored, about; what is drawn anew takes no less for few rows.
+const SCORINGS: usize = 1000;
+
 impl<T: Number> InMemory<'_, T> {
     /// Calls `job` with the labels of the rows to be kept.
     fn kept<R>(
         &self,
         keep: &dyn Fn(usize) -> bool,
-        job: impl FnOnce(Labels<'_>) -> PyResult<R>,
-    ) -> PyResult<R> {
+        job: impl FnOnce(Labels<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         let label = |(row, &label): (usize, &i64)| if keep(row) { label } else { NONE };
         let labels: Vec<i64> = self.labels.iter().enumerate().map(label).collect();
-        job(Labels::with_ignored(&labels, self.logits.classes(), NONE).map_err(refused)?)
+        job(Labels::with_ignored(&labels, self.logits.classes(), NONE)?)
     }
 }
 
 impl<T: Number> LabelledRows for InMemory<'_, T> {
-    type Refusal = PyErr;
+    type Refusal = Error;
 
     fn rows(&self) -> usize {
         self.logits.rows()
@@ -238,22 +240,17 @@ impl<T: Number> LabelledRows for InMemory<'_, T> {
         usize::try_from(self.labels[row]).ok()
     }
 
-    fn fit(&self, keep: &dyn Fn(usize) -> bool) -> PyResult<TemperatureFit> {
+    fn fit(&self, keep: &dyn Fn(usize) -> bool) -> Result<TemperatureFit, Error> {
         let options = FitOptions { weights: self.weights, prior: None };
-        self.kept(keep, |labels| Python::attach(|py| fit(py, self.logits, labels.into(), &options)))
+        self.kept(keep, |labels| softargmax::fit_temperature(self.logits, labels, &options))
     }
 
-    fn scores(&self, keep: &dyn Fn(usize) -> bool, tau: Temperature) -> PyResult<Vec<Score>> {
-        self.kept(keep, |labels| {
-            Python::attach(|py| {
-                py.check_signals()?;
-                metrics::of_rows(py, self.logits, labels, self.weights, &Taus::One(tau))
-            })
-        })
+    fn scores(&self, keep: &dyn Fn(usize) -> bool, tau: Temperature) -> Result<Vec<Score>, Error> {
+        self.kept(keep, |labels| softargmax::scores(self.logits, labels, self.weights, tau))
     }
 
-    fn refuse(&self, error: Error) -> PyErr {
-        refused(error)
+    fn refuse(&self, error: Error) -> Error {
+        error
     }
 }
 
@@ -335,8 +332,8 @@ pub(crate) fn calibration_report(
             let question =
                 Question { source: name.clone(), name, caller: Caller::Python, seed };
             let rows = InMemory { logits, labels, weights };
-            // On this thread, which hears Ctrl-C; what goes through all rows goes to the others.
-            py.detach(|| measure(&rows, question))
+            let numbers = rows.logits.as_slice().len().saturating_mul(SCORINGS);
+            work::run(py, numbers, || measure(&rows, question))
         })?
     });
     CalibrationReport::new(py, &calibration)

@@ -8,7 +8,9 @@
 //! ```
 
 use ndarray::{Axis, Zip};
-use numpy::{PyArrayDyn, PyArrayMethods, PyReadwriteArrayDyn, PyUntypedArrayMethods};
+use numpy::{
+    PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArrayMethods,
+};
 use pyo3::intern;
 use pyo3::prelude::*;
 use softargmax::{Rows, RowsMut};
@@ -123,14 +125,13 @@ impl Work {
             from_ = Some(read(&copy, "x")?);
             out = write(to)?;
         }
-        let mut from = from_.as_ref().map(|from| from.as_array());
-        let mut to = out.as_array_mut();
         if let Some(mask) = mask {
             let mask = read(mask, "where")?;
-            let mask = mask.as_array();
+            let (mask, from, mut to) =
+                (mask.as_array(), from_.as_ref().map(|from| from.as_array()), out.as_array_mut());
             work::run(py, to.len(), || {
                 let hidden = T::NEG_INFINITY;
-                match from.take() {
+                match from {
                     Some(from) => Zip::from(&mut to)
                         .and(&from)
                         .and(&mask)
@@ -143,26 +144,27 @@ impl Work {
                 }
                 Ok(())
             })?;
+            from_ = None;
         }
-        self.compute(py, from, to)
+        self.compute(py, from_.as_ref(), &mut out)
     }
 
     fn compute<T: Number>(
         &self,
         py: Python<'_>,
-        from: Option<ndarray::ArrayViewD<'_, T>>,
-        mut to: ndarray::ArrayViewMutD<'_, T>,
+        from: Option<&PyReadonlyArrayDyn<'_, T>>,
+        to: &mut PyReadwriteArrayDyn<'_, T>,
     ) -> PyResult<()> {
         let Work { axis, ref taus, .. } = *self;
+        // Without views of so many axes: of ten numbers they take longer to make than the result.
         if axis + 1 == to.ndim()
-            && let Some(to) = to.as_slice_mut()
+            && to.is_c_contiguous()
+            && from.is_none_or(|from| from.is_c_contiguous())
         {
-            match from.as_ref().map(|from| from.as_slice()) {
-                None => return self.in_rows(py, None, to),
-                Some(Some(from)) => return self.in_rows(py, Some(from), to),
-                Some(None) => {}
-            }
+            let from = from.map(|from| from.as_slice()).transpose()?;
+            return self.in_rows(py, from, to.as_slice_mut()?);
         }
+        let (from, mut to) = (from.map(|from| from.as_array()), to.as_array_mut());
         match taus {
             &Taus::One(tau) => work::run(py, to.len(), || match (self.function, from) {
                 (Function::Softmax, Some(from)) => {
@@ -193,11 +195,9 @@ impl Work {
 
     fn in_rows<T: Number>(&self, py: Python<'_>, from: Option<&[T]>, to: &mut [T]) -> PyResult<()> {
         let Work { function, classes, ref taus, .. } = *self;
-        work::in_parts(py, to.len() / classes, classes, |first, last| {
-            let part = first * classes..last * classes;
-            let taus = taus.of_rows(first, last);
-            let to = &mut to[part.clone()];
-            match (function, from.map(|from| Rows::new(&from[part], classes)).transpose()?) {
+        work::run(py, to.len(), || {
+            let taus = taus.as_library();
+            match (function, from.map(|from| Rows::new(from, classes)).transpose()?) {
                 (Function::Softmax, Some(rows)) => softargmax::softmax_into(rows, taus, to),
                 (Function::LogSoftmax, Some(rows)) => softargmax::log_softmax_into(rows, taus, to),
                 (Function::Softmax, None) => {

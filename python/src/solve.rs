@@ -5,10 +5,10 @@ use softargmax::{Rows, Target};
 
 use crate::array::{Array, Number, for_each_type};
 use crate::axis::{Axes, Laned};
-use crate::error::{in_whole, refused, wrong};
+use crate::error::{refused, wrong};
 use crate::rows::{mask_of, with_rows};
 use crate::temperature::PyTemperature;
-use crate::work;
+use crate::work::{self, PASSES};
 
 /// The answer of `solve_temperature`. Out of reach is a name, never a clipped number.
 ///
@@ -90,9 +90,6 @@ impl Targets {
     }
 }
 
-/// A pass over the rows is taken some ten times.
-const PASSES: usize = 16;
-
 fn together<T: Number>(
     laned: &Laned<'_, T>,
     mask: Option<&Bound<'_, numpy::PyArrayDyn<bool>>>,
@@ -100,7 +97,7 @@ fn together<T: Number>(
 ) -> PyResult<softargmax::Solution> {
     with_rows(laned, mask, |rows, classes| {
         let rows = Rows::new(rows, classes).map_err(refused)?;
-        work::run(laned.array.py(), rows.as_slice().len(), || {
+        work::run(laned.array.py(), rows.as_slice().len().saturating_mul(PASSES), || {
             softargmax::solve_temperature(rows, target)
         })
     })
@@ -112,14 +109,9 @@ fn each<T: Number>(
     target: Target,
 ) -> PyResult<Vec<softargmax::Solution>> {
     with_rows(laned, mask, |rows, classes| {
-        let mut all = Vec::new();
-        work::in_parts(laned.array.py(), rows.len() / classes, classes * PASSES, |first, last| {
-            let part = Rows::new(&rows[first * classes..last * classes], classes)?;
-            let found = softargmax::solve_temperature_per_row(part, target);
-            all.append(&mut found.map_err(|error| in_whole(error, first))?);
-            Ok(())
-        })?;
-        Ok(all)
+        work::run(laned.array.py(), rows.len().saturating_mul(PASSES), || {
+            softargmax::solve_temperature_per_row(Rows::new(rows, classes)?, target)
+        })
     })
 }
 
@@ -198,6 +190,15 @@ pub(crate) fn solve_temperature(
 /// -------
 /// list of Solution
 ///     One for each row, in C order.
+///
+/// Raises
+/// ------
+/// SoftargmaxError, TypeError
+///     As `solve_temperature`.
+///
+/// Notes
+/// -----
+/// Rows of which none reaches the target have an ``outcome`` that says so, each by itself.
 ///
 /// Examples
 /// --------

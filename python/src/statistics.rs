@@ -27,11 +27,10 @@ impl<'py> Call<'py> {
             let mask = self.mask.map(|mask| mask_of(&mask, x, &self.axes)).transpose()?;
             let taus = self.temperature.for_rows(laned.dims(), laned.axis)?;
             with_rows(&laned, mask.as_ref(), |rows, classes| {
-                work::in_parts(py, rows.len() / classes, classes, |first, last| {
-                    let part = Rows::new(&rows[first * classes..last * classes], classes)?;
-                    all.append(&mut softargmax::statistics(part, taus.of_rows(first, last))?);
-                    Ok(())
-                })
+                all = work::run(py, rows.len(), || {
+                    softargmax::statistics(Rows::new(rows, classes)?, taus.as_library())
+                })?;
+                Ok(())
             })?;
             laned.reduced(self.keepdims)
         });
@@ -226,6 +225,15 @@ pub(crate) fn entropy<'py>(
 /// float64 or ndarray of float64
 ///     One number for each row, from 1 to the number of classes.
 ///
+/// Raises
+/// ------
+/// SoftargmaxError, TypeError
+///     As `entropy`.
+///
+/// Notes
+/// -----
+/// At τ = 0 the number of largest entries, at τ = ∞ that of entries above −∞; NaN for a row without a distribution.
+///
 /// Examples
 /// --------
 /// >>> import softargmax
@@ -256,6 +264,15 @@ pub(crate) fn perplexity<'py>(
 /// -------
 /// float64 or ndarray of float64
 ///     One number for each row.
+///
+/// Raises
+/// ------
+/// SoftargmaxError, TypeError
+///     As `entropy`.
+///
+/// Notes
+/// -----
+/// At τ = 0 the mean index of the largest entries; NaN for a row without a distribution.
 ///
 /// References
 /// ----------

@@ -200,10 +200,10 @@ pub(crate) enum Taus {
 }
 
 impl Taus {
-    pub(crate) fn of_rows(&self, first: usize, last: usize) -> softargmax::Temperatures<'_> {
+    pub(crate) fn as_library(&self) -> softargmax::Temperatures<'_> {
         match self {
             Taus::One(tau) => (*tau).into(),
-            Taus::PerRow(taus) => taus[first..last].into(),
+            Taus::PerRow(taus) => taus[..].into(),
         }
     }
 }

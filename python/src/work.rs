@@ -3,24 +3,44 @@
 //! ```text
 //! below 32k elements      here and now: giving the lock away costs as much as the work
 //! below 128k elements     here, without the lock: the library starts no threads for so few
-//! above                   without the lock, on this package's threads
+//! above                   on this package's threads, without the lock; this one waits, and looks at the signals
 //! ```
 
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use softargmax::Interrupt;
 
 use crate::error::{refused, wrong};
 
 const UNLOCK_FROM: usize = 32 * 1024;
 const THREADS_FROM: usize = 128 * 1024;
 
-/// Between two looks at the signals: some hundredths of a second.
-pub(crate) const ELEMENTS_AT_ONCE: usize = 1 << 24;
+/// How often a search goes through its rows, about.
+pub(crate) const PASSES: usize = 16;
 
-/// Runs `job`, which goes through so many elements, and gives back what it returns.
+/// Between two looks at the signals.
+const LISTEN_EVERY: Duration = Duration::from_millis(20);
+
+/// Runs `job`, which goes through so many elements, and gives back what it returns; where a signal raises an exception, as
+/// Ctrl-C does, the job is stopped.
 pub(crate) fn run<R: Send>(
+    py: Python<'_>,
+    elements: usize,
+    job: impl FnOnce() -> Result<R, softargmax::Error> + Send,
+) -> PyResult<R> {
+    if elements < THREADS_FROM {
+        return run_short(py, elements, job);
+    }
+    let threads = threads_of_this_process()?;
+    py.detach(|| listening(&threads, job))
+}
+
+/// As `run`, for a part of the work that is soon over: between the parts the caller looks at the signals.
+pub(crate) fn run_short<R: Send>(
     py: Python<'_>,
     elements: usize,
     job: impl FnOnce() -> Result<R, softargmax::Error> + Send,
@@ -36,26 +56,28 @@ pub(crate) fn run<R: Send>(
     done.map_err(refused)
 }
 
-/// Runs `job` over rows in parts, `job(first, last)`, and looks at the signals between them. A row's result does
-/// not depend on the part it is in.
-pub(crate) fn in_parts(
-    py: Python<'_>,
-    rows: usize,
-    classes: usize,
-    mut job: impl FnMut(usize, usize) -> Result<(), softargmax::Error> + Send,
-) -> PyResult<()> {
-    let at_once = (ELEMENTS_AT_ONCE / classes).max(1);
-    let mut first = 0;
-    while first < rows || rows == 0 {
-        let last = rows.min(first.saturating_add(at_once));
-        run(py, (last - first).saturating_mul(classes), || job(first, last))?;
-        if last == rows {
-            break;
+fn listening<R: Send>(
+    threads: &ThreadPool,
+    job: impl FnOnce() -> Result<R, softargmax::Error> + Send,
+) -> PyResult<R> {
+    let interrupt = Interrupt::default();
+    let (sender, receiver) = channel();
+    threads.in_place_scope(|scope| {
+        // Moved in, so that the channel ends with it, also where it panics.
+        let (of_job, sender) = (interrupt.clone(), sender);
+        // Nobody waits any more where there was a signal.
+        scope.spawn(move |_| drop(sender.send(of_job.run(job))));
+        loop {
+            match receiver.recv_timeout(LISTEN_EVERY) {
+                Ok(done) => return done.map_err(refused),
+                Err(RecvTimeoutError::Timeout) => {
+                    Python::attach(|py| py.check_signals()).inspect_err(|_| interrupt.raise())?;
+                }
+                // The scope panics as the job did.
+                Err(RecvTimeoutError::Disconnected) => return Err(wrong("the work panicked")),
+            }
         }
-        py.check_signals()?;
-        first = last;
-    }
-    Ok(())
+    })
 }
 
 struct Threads {

@@ -14,6 +14,9 @@ import pytest
 import softargmax
 from softargmax import metrics
 
+# What writes into its argument returns nothing.
+WITHOUT = [("momentum_update", "Returns")]
+
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -34,7 +37,8 @@ def test_docstrings(name: str) -> None:
     examples = run(text, name)
     if inspect.isbuiltin(thing) and not name.endswith("_num_threads"):
         assert examples > 0, f"{name} has no example"
-        assert "Parameters" in text, name
+        for section in ("Parameters", "Returns", "Raises"):
+            assert f"{section}\n---" in text or (name, section) in WITHOUT, f"{name} has no section {section}"
 
 
 def test_the_docstring_of_the_estimator() -> None:
@@ -107,6 +111,7 @@ interval: tuple[float, float] = fit.interval
 p: float = s.evaluate(x, [0, 1], temperature=fit.temperature or 1.0).smooth_ece.null.p_value
 error: s.metrics.CalibrationError = s.metrics.calibration_error(s.metrics.scores(x, [0, 1]), binning="equal_mass")
 page: str = s.calibration_report(x, [0, 1], seed=1).html
+taus: list[s.Temperature] = s.fit_groups(x, [0, 1], ["a", "b"]).temperatures("ab")
 q: object = s.fit_calibrator(x, [0, 1], "bcts").probabilities(x)
 """)
     wrong = tmp_path / "wrong.py"

@@ -1,11 +1,6 @@
-"""fit_temperature: the library's to the bit, whoever asks; outcomes, priors, shares, refusals, Ctrl-C."""
+"""fit_temperature: the library's to the bit, whoever asks; outcomes, priors, shares, refusals."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -198,45 +193,6 @@ def test_refusals() -> None:
         weights = np.ones(70_000)
         weights[66_000] = -1
         fit_temperature(large, np.zeros(70_000, int), weights=weights)
-
-
-INTERRUPTED = """
-import sys, numpy as np, softargmax
-rng = np.random.default_rng(0)
-x = np.zeros((60_000, 1000), "f4")
-x[:, :10] = rng.normal(size=(60_000, 10)) * 3
-labels = rng.integers(0, 10, 60_000)
-softargmax.set_num_threads(1)
-function = getattr(softargmax, sys.argv[1])
-ends = []
-def watch(frame, event, what):
-    if what is function and event != "c_call":
-        ends.append(event)
-sys.setprofile(watch)
-try:
-    for fits in range(1000):
-        print("begun", flush=True)
-        function(x, labels)
-except KeyboardInterrupt:
-    sys.setprofile(None)
-    print(ends[-1], flush=True)
-"""
-
-
-def test_ctrl_c_is_honoured_within_a_fit() -> None:
-    """A real SIGINT in the midst of a fit of 60 million numbers. After a fit that does not listen the interrupt comes, too,
-    but from outside: the call has returned."""
-    command = [sys.executable, "-c", INTERRUPTED, "fit_temperature"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "begun\n"
-        start = time.monotonic()
-        assert child.stdout.readline() == "begun\n"
-        whole = time.monotonic() - start
-        time.sleep(whole / 4)
-        os.kill(child.pid, signal.SIGINT)
-        said = child.stdout.read().splitlines()
-    assert said[-1] == "c_exception"
 
 
 def test_other_threads_run_during_a_fit() -> None:

@@ -1,14 +1,10 @@
-"""Threads, forks, signals, leaks, and what an import costs."""
+"""Threads, forks, and what an import costs."""
 
-import gc
 import multiprocessing
-import os
-import signal
 import subprocess
 import sys
 import threading
 import time
-import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -133,73 +129,6 @@ def test_a_forked_child_has_threads_of_its_own() -> None:
         assert child.exitcode == 0
     finally:
         child.kill()
-
-
-def test_ctrl_c_is_honoured_within_a_call() -> None:
-    """What was not yet reached stays as it was; after a call that does not listen, all would be written."""
-    x = np.zeros((1 << 16, 1 << 10), "f4")  # four looks at the signals
-    out = np.full_like(x, -1)
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            signal.setitimer(signal.ITIMER_REAL, 0.001)
-            softmax(x, axis=-1, out=out)
-            signal.pause()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-    assert out[-1, -1] == -1
-    # The array is free again.
-    softmax(x[:2], axis=-1, out=out[:2])
-
-
-def resident() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def one_of_each() -> None:
-    x = np.ones((3, 4), "f4")
-    softmax(x, axis=0, temperature="0.1")
-    softmax(x, axis=-1, temperature=[1.0, 2.0, 3.0], out=x)
-    softmax(np.arange(3), where=[True, False, True])
-    softargmax.log_softmax(x.T, axis=(0, 1))
-    softargmax.logsumexp(x, b=x, return_sign=True)
-    softargmax.statistics(x)
-    softargmax.softmax_vjp(x, x, axis=-1)
-    softargmax.solve_temperature(x, max_probability=0.5)
-    softargmax.fit_temperature(x, [0, 1, 2])
-    softargmax.metrics.scores(x, [0, 1, 2], weights=[1, 2, 3]).nll
-    tokens = softargmax.sample(x, 2, top_p=[0.5, 0.9, 1.0], where=x > 0, history=[[0], [], [1, 2]], logit_bias={1: 0.5})
-    softargmax.log_prob(x, tokens, of="raw")
-    softargmax.probabilities(x, preset="hf")
-    for bad in ({"temperature": -1}, {"axis": 9}, {"out": 3}):
-        try:
-            softmax(x, **bad)
-        except (ValueError, TypeError):
-            pass
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
-def test_nothing_leaks_in_100000_calls() -> None:
-    def calls(number: int) -> None:
-        for _ in range(number // 16):
-            one_of_each()
-        gc.collect()
-
-    calls(5_000)
-    tracemalloc.start()
-    traced, held = tracemalloc.get_traced_memory()[0], resident()
-    calls(100_000)
-    grown, resident_grown = tracemalloc.get_traced_memory()[0] - traced, resident() - held
-    tracemalloc.stop()
-    # One float a call would be 2.4 MB.
-    assert grown < 50_000
-    assert resident_grown < 1_000_000
 
 
 def test_importing_loads_nothing_else() -> None:

@@ -17,6 +17,7 @@ use crate::element::Element;
 use crate::error::Error;
 use crate::fit::estimate::{Outcome, TemperatureFit};
 use crate::fit::temperature::{FitOptions, fit_temperature};
+use crate::interrupt::heed;
 use crate::metrics::scores;
 use crate::rows::{Labels, Rows};
 use crate::softmax::log_softmax_rows;
@@ -91,6 +92,7 @@ impl Ensemble {
         let classes = logits.classes();
         let mut out = Vec::with_capacity(logits.as_slice().len());
         for block in logits.as_slice().chunks((BLOCK / classes).max(1) * classes) {
+            heed();
             let wide: Vec<f64> = block.iter().map(|z| z.to_f64()).collect();
             let tempered = |tau| {
                 let rows = Rows::new(&wide, classes).expect("whole rows");
@@ -241,6 +243,7 @@ struct Point {
 
 impl Point {
     fn new(rows: &[Row], shares: [f64; 3], total: f64) -> Point {
+        heed();
         let (mut likelihood, mut gradient, mut curvature) = (0.0, [0.0; 3], [[0.0; 3]; 3]);
         for row in rows {
             let p = row.p[0] * shares[0] + row.p[1] * shares[1] + row.p[2] * shares[2];

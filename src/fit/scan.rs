@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::exact_sum::ExactSum;
 use crate::fit::block::Block;
 use crate::fit::row::{Depth, Gap};
+use crate::interrupt::heed;
 use crate::rows::{Rows, Truth};
 use crate::temperature::Temperature;
 
@@ -192,6 +193,7 @@ impl Scan {
         if let Some(weights) = weights {
             same("weights", logits.rows(), weights.len())?;
         }
+        heed();
         let block = Block { scan: &*self, logits, truth, weights, first: 0 };
         let mut block = T::run(block)?;
         block.infinite_rows.iter_mut().for_each(|row| *row += self.rows);

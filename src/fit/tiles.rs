@@ -21,6 +21,8 @@ use std::ops::Range;
 use crate::double::{Double, frexp, power_of_two};
 use crate::element::{Element, Real};
 use crate::exp::{Shift, weight};
+use crate::interrupt::heed;
+use crate::parallel;
 use crate::rows::{Labels, Rows};
 use crate::simd::{Kernel, Simd, dispatch};
 use crate::softmax::row::LANES;
@@ -191,6 +193,7 @@ impl Tiles {
 
     /// The sum of `pass` over all rows.
     pub(super) fn sum(&self, at: Classwise<'_>, pass: Pass<'_>) -> Sums {
+        heed();
         self.sum_of(0..self.labels.len(), at, pass)
     }
 
@@ -201,10 +204,7 @@ impl Tiles {
         let middle = range.start + range.len() / 2;
         let left = || self.sum_of(range.start..middle, at, pass);
         let right = || self.sum_of(middle..range.end, at, pass);
-        #[cfg(feature = "rayon")]
-        let (mut left, right) = rayon::join(left, right);
-        #[cfg(not(feature = "rayon"))]
-        let (mut left, right) = (left(), right());
+        let (mut left, right) = parallel::join(left, right);
         left.value += right.value;
         for (sum, more) in left.bias.iter_mut().zip(&right.bias) {
             *sum += more;

@@ -14,6 +14,7 @@
 //! noise in the variance and 1 % in a width, less than 1000 replicates leave in their quantiles.
 
 use crate::error::Error;
+use crate::interrupt::heed;
 use crate::metrics::calibration::place_by_width;
 use crate::metrics::null::Resampling;
 use crate::metrics::score::Score;
@@ -161,6 +162,7 @@ pub fn paired_bootstrap(
     let mut replicates: [Vec<f64>; 4] = Default::default();
     if !units.is_empty() {
         for replicate in 0..options.replicates {
+            heed();
             let mut random = Random::new(options.seed, Purpose::Bootstrap, replicate.into());
             let mut sums = Sums::ZERO;
             for _ in 0..units.len() {

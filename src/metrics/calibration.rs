@@ -11,6 +11,7 @@
 //! A gap is added up from 1 − p where the row is correct: bins of nearly certain rows keep their digits.
 
 use crate::exact_sum::ExactSum;
+use crate::interrupt::heed;
 use crate::metrics::null::{Chance, Null, Resampling, variance};
 use crate::metrics::score::Score;
 use crate::random::{Purpose, Random};
@@ -280,6 +281,7 @@ pub(super) fn assess<'a>(
     }
     let mut replicates: Vec<f64> = (0..options.replicates)
         .map(|replicate| {
+            heed();
             let mut random = Random::new(options.seed, Purpose::CalibrationNull, replicate.into());
             chances.iter().map(|chance| chance.draw(&mut random).abs()).sum::<f64>() / total
         })

@@ -14,6 +14,7 @@
 use crate::double::Double;
 use crate::element::Element;
 use crate::error::Error;
+use crate::interrupt::heed;
 use crate::metrics::calibration::{SMALLEST_SQUARE, place_by_width};
 use crate::metrics::null::{Null, Resampling};
 use crate::metrics::score::{Counting, without_distribution};
@@ -99,6 +100,7 @@ pub fn classwise_calibration_error<'a, T: Element>(
     let at_a_time = (BLOCK / classes).max(1);
     let (mut rest, mut first, mut p) = (logits, 0, Vec::new());
     while first < rows {
+        heed();
         let count = at_a_time.min(rows - first);
         let (block, later) = rest.split_at(count);
         let (of_block, taus_later) = taus.split_at(count);

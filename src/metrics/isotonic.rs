@@ -9,6 +9,7 @@
 //! Between two blocks the curve is a straight line, as in Dimitriadis, Gneiting & Jordan; before the first confidence
 //! and after the last there is none.
 
+use crate::interrupt::heed;
 use crate::metrics::bootstrap::central;
 use crate::metrics::null::Resampling;
 use crate::metrics::ranked::{ranked, ties, weight, weight_of};
@@ -183,6 +184,7 @@ pub fn consistency_band(scores: &[Score], at: &[f64], level: f64, options: &Resa
         let places = &places[first..at.len().min(first + PLACES)];
         let mut values = vec![f64::NAN; places.len() * replicates];
         for replicate in 0..replicates {
+            heed();
             let mut random = Random::new(options.seed, Purpose::ConsistencyBand, replicate as u64);
             redraw_curve(&redraw, &mut random, &mut blocks, &mut curve);
             for (of_place, place) in values.chunks_exact_mut(replicates).zip(places) {

@@ -5,6 +5,7 @@
 //! KS = max_k |S_k|,  k at the end of a confidence: rows of equal confidence have no order
 //! ```
 
+use crate::interrupt::heed;
 use crate::metrics::null::{Null, Resampling};
 use crate::metrics::ranked::{residual, ties, weight};
 use crate::metrics::redraw::Redraw;
@@ -71,6 +72,7 @@ pub fn kolmogorov_smirnov(scores: &[Score], options: &Resampling) -> BinFree {
     let value = largest(ties(&redraw.rows).map(of_tie)) / total;
     let mut replicates: Vec<f64> = (0..options.replicates)
         .map(|replicate| {
+            heed();
             let mut random = Random::new(options.seed, Purpose::KolmogorovNull, replicate.into());
             let steps = redraw.groups.iter().map(|group| group.residual(&mut random));
             largest(steps) / total

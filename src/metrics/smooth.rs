@@ -19,6 +19,7 @@
 //! much less. What the mesh leaves is then below 2e-3 of σ* where h ≤ σ*/8 (6e-4 was the most that `tests/curves` met),
 //! and below h where σ* is so small that no mesh has that.
 
+use crate::interrupt::heed;
 use crate::metrics::kolmogorov::BinFree;
 use crate::metrics::null::{Null, Resampling};
 use crate::metrics::ranked::{residual, weight};
@@ -76,6 +77,7 @@ pub fn smooth_calibration_error(scores: &[Score], options: &Resampling) -> BinFr
     let value = mesh.fixed_point(total);
     let mut replicates: Vec<f64> = (0..options.replicates)
         .map(|replicate| {
+            heed();
             let mut random = Random::new(options.seed, Purpose::SmoothNull, replicate.into());
             mesh.clear();
             for group in &redraw.groups {

@@ -343,6 +343,11 @@ pub(crate) fn merge(partials: &Bound<'_, PyAny>) -> PyResult<PyRecordBatch> {
 /// TemperatureFit
 ///     Its ``tolerance`` says how near: some seven digits, far within the standard error. `fit_temperature` has all digits.
 ///     The same bits as ``softargmax merge``, however the rows were split.
+///
+/// Raises
+/// ------
+/// SoftargmaxError
+///     For partials that do not belong together, that are of a question, or that are none.
 #[pyfunction]
 pub(crate) fn fit(partials: &Bound<'_, PyAny>) -> PyResult<PyTemperatureFit> {
     let scan = merged(partials)?.unwrap_or_else(|| Scan::over_octaves(0, OCTAVES[0], OCTAVES[1]));

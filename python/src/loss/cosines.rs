@@ -111,6 +111,15 @@ pub(crate) fn normalised_softmax(
 /// float
 ///     Nats. Reached where the classes are the corners of a simplex, which takes n − 1 dimensions.
 ///
+/// Raises
+/// ------
+/// SoftargmaxError
+///     For no classes, and a scale that is NaN or negative.
+///
+/// Notes
+/// -----
+/// Within 1e-15 of itself, however small. One class has the floor 0; at s = 0 it is ln n, at s = ∞ it is 0.
+///
 /// References
 /// ----------
 /// Wang et al. 2017, "NormFace", proposition 2.
@@ -141,6 +150,15 @@ pub(crate) fn normface_lower_bound(classes: usize, scale: f64) -> PyResult<f64> 
 /// float
 ///     s = 1/τ.
 ///
+/// Raises
+/// ------
+/// SoftargmaxError
+///     For fewer than two classes, whose floor is 0 at every scale, and a loss that is NaN, negative or above ln n.
+///
+/// Notes
+/// -----
+/// A loss of 0 takes an infinite scale, ln n none (0).
+///
 /// Examples
 /// --------
 /// >>> import softargmax
@@ -164,6 +182,15 @@ pub(crate) fn normface_scale_for_loss(classes: usize, loss: f64) -> PyResult<f64
 /// -------
 /// float
 ///     s = 1/τ.
+///
+/// Raises
+/// ------
+/// SoftargmaxError
+///     For fewer than two classes, and a probability that is NaN, below 1/n or above 1.
+///
+/// Notes
+/// -----
+/// P = 1 takes an infinite scale, P = 1/n none (0).
 ///
 /// References
 /// ----------
@@ -192,6 +219,11 @@ pub(crate) fn normface_scale_for_probability(classes: usize, probability: f64) -
 /// -------
 /// float
 ///     s = 1/τ; 0 for two classes.
+///
+/// Raises
+/// ------
+/// SoftargmaxError
+///     For fewer than two classes.
 ///
 /// References
 /// ----------
@@ -224,6 +256,16 @@ pub(crate) fn adacos_fixed_scale(classes: usize) -> PyResult<f64> {
 /// -------
 /// float
 ///     The scale of this step, at least 0.
+///
+/// Raises
+/// ------
+/// SoftargmaxError
+///     For a scale that is NaN, negative or infinite, for one class, for no rows; as `normalised_softmax` for labels
+///     and cosines.
+///
+/// Notes
+/// -----
+/// A B below 1 would make the scale negative; it is 0.
 ///
 /// References
 /// ----------

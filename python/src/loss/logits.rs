@@ -94,7 +94,7 @@ pub(crate) fn cross_entropy(
         let (n, classes) = (logits.rows, logits.columns);
         let (taus, rows) = (tau.for_rows(&[n, classes], 1)?, logits.rows()?);
         let run = |truth: Truth<'_, T>| {
-            let of = || softargmax::cross_entropy(rows, truth, taus.of_rows(0, n), options);
+            let of = || softargmax::cross_entropy(rows, truth, taus.as_library(), options);
             work::run(py, n * classes, of)
         };
         let loss = if holds_integers(truth)? {
@@ -214,7 +214,7 @@ pub(crate) fn distillation(
             _ => None,
         };
         let options = DistillationOptions { hard, ..options };
-        let of = || softargmax::distillation(z, v, taus.of_rows(0, n), &options);
+        let of = || softargmax::distillation(z, v, taus.as_library(), &options);
         PyLoss::new(py, work::run(py, n * classes, of)?, n, classes)
     }
     let hard = match (hard_labels, hard_weight) {
@@ -313,7 +313,7 @@ pub(crate) fn decoupled_distillation(
         let (z, v) = (student.rows()?, teacher.rows()?);
         let labels = Classes::of(labels, "labels", n, ignored)?;
         let labels = labels.labels(classes)?;
-        let of = || softargmax::decoupled_distillation(z, v, labels, taus.of_rows(0, n), options);
+        let of = || softargmax::decoupled_distillation(z, v, labels, taus.as_library(), options);
         PyDecoupledLoss::new(py, work::run(py, n * classes, of)?, n, classes)
     }
     let row_weights = Numbers::of(row_weights, "row_weights")?;

@@ -23,6 +23,11 @@ fn given(tau: Result<Temperature, softargmax::Error>) -> PyResult<PyTemperature>
 /// -------
 /// Temperature
 ///
+/// Raises
+/// ------
+/// SoftargmaxError
+///     For an infinite temperature.
+///
 /// References
 /// ----------
 /// Caron et al. 2021, section 3.1, for the teacher's temperature.
@@ -54,6 +59,11 @@ pub(crate) fn linear_temperature(
 /// Returns
 /// -------
 /// Temperature
+///
+/// Raises
+/// ------
+/// SoftargmaxError
+///     For an infinite temperature.
 ///
 /// References
 /// ----------
@@ -87,6 +97,11 @@ pub(crate) fn cosine_temperature(
 /// -------
 /// Temperature
 ///
+/// Raises
+/// ------
+/// SoftargmaxError
+///     For a temperature that is 0 or infinite.
+///
 /// References
 /// ----------
 /// The geometric cooling of Kirkpatrick, Gelatt & Vecchi 1983.
@@ -118,6 +133,11 @@ pub(crate) fn exponential_temperature(
 /// Returns
 /// -------
 /// Temperature
+///
+/// Raises
+/// ------
+/// SoftargmaxError
+///     For an infinite temperature, and a period of 0.
 ///
 /// References
 /// ----------
@@ -152,6 +172,11 @@ pub(crate) fn cyclic_temperature(
 /// Returns
 /// -------
 /// Temperature
+///
+/// Raises
+/// ------
+/// SoftargmaxError
+///     For a rate that is negative, infinite or NaN.
 ///
 /// References
 /// ----------

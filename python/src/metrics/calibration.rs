@@ -158,6 +158,13 @@ choice!(Binned(Kind) "binning": "equal_width" => Kind::EqualWidth, "equal_mass" 
 /// -------
 /// CalibrationError
 ///
+/// Raises
+/// ------
+/// SoftargmaxError
+///     For no bins.
+/// TypeError
+///     For anything but `Scores`.
+///
 /// Notes
 /// -----
 /// An ECE says little without its null: a perfectly calibrated model like ResNet-20 on CIFAR-100 has an ECE of 7.5 % on 200
@@ -236,6 +243,15 @@ shown!(ClasswiseError(ece, null));
 /// -------
 /// ClasswiseError
 ///
+/// Raises
+/// ------
+/// SoftargmaxError, TypeError
+///     As `scores`; for no bins, or more than 4096.
+///
+/// Notes
+/// -----
+/// All NaN for no rows.
+///
 /// References
 /// ----------
 /// Kull et al. 2019, section 2, eq. 4.
@@ -276,7 +292,7 @@ pub(crate) fn classwise_calibration_error(
             let (n, classes) = (rows.rows(), rows.classes());
             let taus = temperature.for_rows(&[n, classes], 1)?;
             let of = || {
-                let taus = taus.of_rows(0, n);
+                let taus = taus.as_library();
                 softargmax::classwise_calibration_error(rows, labels, weights, taus, bins, &resampling)
             };
             work::run(py, drawn(n * classes, replicates), of)
@@ -297,6 +313,16 @@ pub(crate) fn classwise_calibration_error(
 /// Returns
 /// -------
 /// BinFree
+///
+/// Raises
+/// ------
+/// TypeError
+///     For anything but `Scores`.
+///
+/// Notes
+/// -----
+/// Within 2e-3 of itself where it is above 0.002, within 1/4096 below. 0 where no residual is left. All NaN for no
+/// rows, or scores that no row has.
 ///
 /// References
 /// ----------
@@ -336,6 +362,15 @@ pub(crate) fn smooth_calibration_error(
 /// Returns
 /// -------
 /// BinFree
+///
+/// Raises
+/// ------
+/// TypeError
+///     For anything but `Scores`.
+///
+/// Notes
+/// -----
+/// Rows of one confidence count as one step. All NaN for no rows, or scores that no row has.
 ///
 /// References
 /// ----------

@@ -41,6 +41,15 @@ shown!(Step(lower, upper, accuracy, weight));
 /// list of Step
 ///     From low confidences to high.
 ///
+/// Raises
+/// ------
+/// TypeError
+///     For anything but `Scores`.
+///
+/// Notes
+/// -----
+/// Rows of one confidence are pooled first. No steps for no rows, and for scores that no row has.
+///
 /// References
 /// ----------
 /// Dimitriadis, Gneiting & Jordan 2021, PNAS 118(8).
@@ -92,6 +101,16 @@ pub(crate) struct Band {
 /// Returns
 /// -------
 /// Band
+///
+/// Raises
+/// ------
+/// TypeError
+///     For anything but `Scores`, and places that are no numbers.
+///
+/// Notes
+/// -----
+/// A bound is NaN where there is no curve: before the first and after the last confidence, and everywhere for no rows,
+/// no replicates, and a level that is not between 0 and 1.
 ///
 /// References
 /// ----------
@@ -194,6 +213,16 @@ impl From<softargmax::RiskCoverage> for RiskCoverage {
 /// -------
 /// RiskCoverage
 ///
+/// Raises
+/// ------
+/// TypeError
+///     For anything but `Scores`.
+///
+/// Notes
+/// -----
+/// Rows of one confidence are one step, with a point at its end. No points, and NaN, for no rows or scores that no row
+/// has.
+///
 /// References
 /// ----------
 /// Geifman, Uziel & El-Yaniv 2019, ICLR, section 4.
@@ -221,6 +250,11 @@ pub(crate) fn risk_coverage(py: Python<'_>, scores: &Scores) -> PyResult<RiskCov
 /// -------
 /// RiskPoint or None
 ///     None where no threshold has so small a risk.
+///
+/// Raises
+/// ------
+/// TypeError
+///     For anything but `Scores`.
 ///
 /// Notes
 /// -----
@@ -282,6 +316,15 @@ impl From<softargmax::BrierParts> for BrierParts {
 /// Returns
 /// -------
 /// BrierParts
+///
+/// Raises
+/// ------
+/// TypeError
+///     For anything but `Scores`.
+///
+/// Notes
+/// -----
+/// All NaN for no rows, or scores that no row has.
 ///
 /// References
 /// ----------

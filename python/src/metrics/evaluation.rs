@@ -150,7 +150,7 @@ pub(crate) fn evaluate(
             let taus = temperature.for_rows(&[n, classes], 1)?;
             let scores = score::of_rows(py, rows, labels, weights, &taus)?;
             let of = || {
-                let taus = taus.of_rows(0, n);
+                let taus = taus.as_library();
                 softargmax::classwise_calibration_error(rows, labels, weights, taus, bins, &resampling)
             };
             Ok((n, classes, scores, work::run(py, drawn(n * classes, replicates), of)?))

@@ -21,7 +21,7 @@ pub(crate) use curves::{
 };
 pub(crate) use difference::{Differences, Interval, paired_bootstrap};
 pub(crate) use evaluation::{Evaluation, evaluate};
-pub(crate) use score::{Mean, Scores, Summary, of_rows, scores, summarise};
+pub(crate) use score::{Mean, Scores, Summary, scores, summarise};
 
 /// `__repr__` of a result: its name, and the fields given.
 macro_rules! shown {

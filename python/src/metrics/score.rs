@@ -6,7 +6,6 @@ use softargmax::{Rows, Score};
 
 use super::shown;
 use crate::array::{Array, Number, for_each_type};
-use crate::error::in_whole;
 use crate::labelled::Labelled;
 use crate::temperature::{Taus, Temperatures};
 use crate::work;
@@ -85,16 +84,8 @@ pub(crate) fn of_rows<T: Number>(
     weights: Option<&[f64]>,
     taus: &Taus,
 ) -> PyResult<Vec<Score>> {
-    let mut all = Vec::with_capacity(logits.rows());
-    work::in_parts(py, logits.rows(), logits.classes(), |first, last| {
-        let part = logits.split_at(first).1.split_at(last - first).0;
-        let labels = labels.split_at(first).1.split_at(last - first).0;
-        let weights = weights.map(|weights| &weights[first..last]);
-        let of_part = softargmax::scores(part, labels, weights, taus.of_rows(first, last));
-        all.append(&mut of_part.map_err(|error| in_whole(error, first))?);
-        Ok(())
-    })?;
-    Ok(all)
+    let of = || softargmax::scores(logits, labels, weights, taus.as_library());
+    work::run(py, logits.as_slice().len(), of)
 }
 
 /// Every row under p_i = exp(x_i/τ) / Σ_j exp(x_j/τ), against its label: −ln p, Brier score, confidence, and whether the
@@ -251,6 +242,16 @@ impl Summary {
 /// Returns
 /// -------
 /// Summary
+///
+/// Raises
+/// ------
+/// TypeError
+///     For anything but `Scores`.
+///
+/// Notes
+/// -----
+/// Every mean of no scores is NaN, and so is the standard error of one. A label without probability makes the mean NLL
+/// ∞.
 ///
 /// Examples
 /// --------

@@ -43,6 +43,9 @@ type Refusal = (usize, Error);
 /// Elements of a task, as in the library.
 const TASK: usize = 64 * 1024;
 
+/// Elements between two looks at the signals: some hundredths of a second.
+const AT_ONCE: usize = 1 << 24;
+
 /// A draw that needs no more than a look at a block costs about as much as so many logits.
 const OF_A_DRAW: usize = 256;
 
@@ -65,12 +68,12 @@ impl<T: Number> Batch<'_, T> {
     ) -> PyResult<Vec<R>> {
         let (rows, cost) = (self.rows(), cost.saturating_add(self.classes()));
         let mut results = vec![R::default(); rows * each];
-        let at_once = (work::ELEMENTS_AT_ONCE / cost).max(1);
+        let at_once = (AT_ONCE / cost).max(1);
         let mut first = 0;
         while first < rows {
             let last = rows.min(first.saturating_add(at_once));
             let part = &mut results[first * each..last * each];
-            let one = work::run(py, (last - first).saturating_mul(cost), || {
+            let one = work::run_short(py, (last - first).saturating_mul(cost), || {
                 Ok(self.fill_part(first..last, (each, cost), part, &fill))
             })?;
             if let Some(refusal) = one {

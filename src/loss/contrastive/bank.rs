@@ -13,6 +13,7 @@
 use crate::compiled::Runs;
 use crate::element::{Element, Real, private::Element as _};
 use crate::error::Error;
+use crate::interrupt::heed;
 use crate::loss::contrastive::classes::labels_of;
 use crate::loss::contrastive::pairs::VectorsLoss;
 use crate::loss::contrastive::sig_lip::{Pairs, Sigmoids, one_pair};
@@ -22,6 +23,7 @@ use crate::loss::contrastive::{
     ContrastiveOptions, Denominator, Row, denominator_of, reduced, whole,
 };
 use crate::loss::weigh::{Factor, LANES, LogSum, Weigh, above_zero};
+use crate::parallel;
 use crate::random::{Purpose, Random};
 use crate::rows::{Labels, Rows};
 use crate::simd::gemm::{Matrix, multiply};
@@ -378,6 +380,7 @@ impl<T: Element> Drawn<'_, T> {
         let stream = self.bank.batches << 32 | row as u64;
         let mut random = Random::new(self.bank.seed, Purpose::Noise, stream);
         for at in (0..self.noise).step_by(COLUMNS) {
+            heed();
             let count = COLUMNS.min(self.noise - at);
             for gathered in space.gathered.chunks_exact_mut(width).take(count) {
                 let entry = random.below(n) as usize;
@@ -409,12 +412,11 @@ impl<T: Element> Drawn<'_, T> {
         with: &(impl Fn(usize, usize, &mut Space<T::Real>, &mut A, &mut [T]) + Sync),
     ) {
         let width = self.bank.width;
-        #[cfg(feature = "rayon")]
-        if a.len() > 8 && rayon::current_num_threads() > 1 {
+        if a.len() > 8 && parallel::threads() > 1 {
             let middle = a.len() / 2;
             let (a, a_right) = a.split_at_mut(middle);
             let (out, out_right) = out.split_at_mut(middle * width);
-            rayon::join(
+            parallel::join(
                 || self.split(first, a, out, with),
                 || self.split(first + middle, a_right, out_right, with),
             );

@@ -20,10 +20,12 @@
 use std::sync::Mutex;
 
 use crate::element::{Element, Real};
+use crate::interrupt::heed;
 use crate::loss::contrastive::sweep::{COLUMNS, ROWS, Sweep, add, rows_of};
 use crate::loss::weigh::{
     AddInTwo, ColumnSums, LANES, LogSum, Pull, Term, Times, Weigh, WeighColumns,
 };
+use crate::parallel;
 use crate::simd::gemm::{Matrix, multiply};
 
 /// Stripes of columns, at most: what threads share.
@@ -135,6 +137,7 @@ impl<R: Real> Sweep<'_, R> {
                 self.each(stripes, spaces, &|space, stripe| {
                     stripe.begin(count);
                     for at in (0..stripe.columns).step_by(COLUMNS) {
+                        heed();
                         let columns = COLUMNS.min(stripe.columns - at);
                         let from = stripe.first + at;
                         self.tile(&mut space.tile, first, count, from, columns);
@@ -215,6 +218,7 @@ impl<R: Real> Sweep<'_, R> {
             maxima.clear();
         }
         for at in (0..stripe.columns).step_by(COLUMNS) {
+            heed();
             let columns = COLUMNS.min(stripe.columns - at);
             let from = stripe.first + at;
             let tile = if kept {
@@ -249,6 +253,7 @@ impl<R: Real> Sweep<'_, R> {
     ) {
         let count = terms.len();
         for at in (0..stripe.columns).step_by(COLUMNS) {
+            heed();
             let columns = COLUMNS.min(stripe.columns - at);
             let Space { tile, product } = space;
             if kept {
@@ -390,10 +395,9 @@ impl<R: Real> Sweep<'_, R> {
         spaces: &Mutex<Vec<Space<R>>>,
         with: &(impl Fn(&mut Space<R>, &mut S) + Sync),
     ) {
-        #[cfg(feature = "rayon")]
-        if stripes.len() > 1 && rayon::current_num_threads() > 1 {
+        if stripes.len() > 1 && parallel::threads() > 1 {
             let (left, right) = stripes.split_at_mut(stripes.len() / 2);
-            rayon::join(|| self.each(left, spaces, with), || self.each(right, spaces, with));
+            parallel::join(|| self.each(left, spaces, with), || self.each(right, spaces, with));
             return;
         }
         let taken = spaces.lock().expect("nothing panics with it").pop();

@@ -15,9 +15,11 @@
 use crate::element::{Element, Real};
 use crate::error::Error;
 use crate::exp::exp;
+use crate::interrupt::heed;
 use crate::loss::contrastive::vectors::{Prepared, Vectors, same_rows, same_width};
 use crate::loss::exact_sum;
 use crate::loss::weigh::{Factor, LANES, LogSum, above_zero};
+use crate::parallel;
 use crate::rows::Rows;
 use crate::simd::gemm::{Matrix, multiply};
 use crate::simd::{Kernel, Simd};
@@ -365,13 +367,12 @@ impl<R: Real> Pass<'_, R> {
             return;
         }
         let taus = self.factors.len();
-        #[cfg(feature = "rayon")]
-        if maxima.len() > ROWS && rayon::current_num_threads() > 1 {
+        if maxima.len() > ROWS && parallel::threads() > 1 {
             // On the boundary of a block, so that a block is the same whoever computes it.
             let middle = maxima.len().div_ceil(ROWS) / 2 * ROWS;
             let (maxima, maxima_right) = maxima.split_at_mut(middle);
             let (moments, moments_right) = moments.split_at_mut(middle * taus);
-            rayon::join(
+            parallel::join(
                 || self.split(first, maxima, moments),
                 || self.split(first + middle, maxima_right, moments_right),
             );
@@ -398,6 +399,7 @@ impl<R: Real> Pass<'_, R> {
         let taus = self.factors.len();
         let block = Matrix::new(&self.rows.data[first * width..], maxima.len(), width, width);
         for at in (0..self.columns.rows).step_by(COLUMNS) {
+            heed();
             let columns = COLUMNS.min(self.columns.rows - at);
             let others = Matrix::new(&self.columns.data[at * width..], columns, width, width);
             multiply(block, others.transposed(), tile, COLUMNS);

@@ -10,8 +10,10 @@
 //! whose columns get gradients too.
 
 use crate::element::Real;
+use crate::interrupt::heed;
 use crate::loss::contrastive::vectors::Prepared;
 use crate::loss::weigh::{ColumnTerms, Factor, LANES, LogSum, Pull, Term, Weigh};
+use crate::parallel;
 use crate::simd::gemm::{Matrix, multiply};
 
 /// Rows of a tile, at most. The products take a copy of the columns for each block of rows, which few rows do not pay for.
@@ -184,6 +186,7 @@ impl<R: Real> Sweep<'_, R> {
         with: &mut dyn FnMut(&mut Space<R>, usize, usize),
     ) {
         for at in (0..self.columns.rows).step_by(COLUMNS) {
+            heed();
             let columns = COLUMNS.min(self.columns.rows - at);
             self.tile(&mut space.tile, first, rows, at, columns);
             with(space, at, columns);
@@ -235,12 +238,11 @@ impl<R: Real> Sweep<'_, R> {
         if a.is_empty() {
             return;
         }
-        #[cfg(feature = "rayon")]
-        if a.len() > block && rayon::current_num_threads() > 1 {
+        if a.len() > block && parallel::threads() > 1 {
             let middle = a.len().div_ceil(block) / 2 * block;
             let (a, a_right) = a.split_at_mut(middle);
             let (b, b_right) = b.split_at_mut(middle * width);
-            rayon::join(
+            parallel::join(
                 || self.split(first, (a, b), width, block, with),
                 || self.split(first + middle, (a_right, b_right), width, block, with),
             );
@@ -258,12 +260,8 @@ impl<R: Real> Sweep<'_, R> {
 
 /// As many as there can be if every thread is to have some.
 fn rows_of_a_block(rows: usize) -> usize {
-    #[cfg(feature = "rayon")]
-    let threads = rayon::current_num_threads();
-    #[cfg(not(feature = "rayon"))]
-    let threads = 1;
     // The power of two that is no more than a thread's share.
-    ((rows / threads).clamp(FEW_ROWS, ROWS) + 1).next_power_of_two() / 2
+    ((rows / parallel::threads()).clamp(FEW_ROWS, ROWS) + 1).next_power_of_two() / 2
 }
 
 /// The rows of a tile, in whole chunks.
