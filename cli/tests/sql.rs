@@ -5,6 +5,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Mutex;
+
+/// A program that is being written cannot be run, and a process that is started meanwhile, by another test, holds the
+/// file open for a moment as this one does: so one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// The program alone in a folder, and `path` where others are looked for.
 fn softargmax(folder: &Path, path: &Path, arguments: &[&str]) -> Output {
@@ -24,6 +29,7 @@ fn other(folder: &Path) {
 
 #[test]
 fn what_follows_the_verb_goes_on_as_it_was_typed() {
+    let _alone = ALONE.lock();
     let (own, path) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     other(path.path());
     let output =
@@ -39,6 +45,7 @@ fn what_follows_the_verb_goes_on_as_it_was_typed() {
 
 #[test]
 fn where_it_is_not_installed_the_remedy_is_told() {
+    let _alone = ALONE.lock();
     let (own, nowhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let output = softargmax(own.path(), nowhere.path(), &["sql", "select 1"]);
     assert_eq!(output.status.code(), Some(2));
