@@ -28,8 +28,10 @@ impl Set {
     }
 }
 
+type Call<'a> = Box<dyn Fn() -> Result<String, Error> + Sync + 'a>;
+
 /// Every kind of long call, on more numbers than are worth a second thread: what it gives, as a text.
-fn calls(set: &Set) -> Vec<(&'static str, Box<dyn Fn() -> Result<String, Error> + Sync + '_>)> {
+fn calls(set: &Set) -> Vec<(&'static str, Call<'_>)> {
     let rows = Rows::new(&set.logits, CLASSES).unwrap();
     let labels = Labels::new(&set.labels, CLASSES).unwrap();
     let (one, two) = (Temperature::ONE, Temperature::new(2.0).unwrap());

@@ -213,7 +213,7 @@ fn an_id_of_minus_one_is_no_class() {
 #[test]
 fn what_is_no_top_k_is_named() {
     let folder = Folder::new();
-    let mut lines = vec!["{\"x\": [-0.5, -1.5], \"ids\": [0, 3], \"label\": 0}\n"; 3];
+    let mut lines = ["{\"x\": [-0.5, -1.5], \"ids\": [0, 3], \"label\": 0}\n"; 3];
     let apply = ["apply", "x.jsonl:x", "-t", "1", "-o", "out.npy", "--ids", ":ids"];
     let mask = [&apply, &["--vocabulary", "4", "--rest", "mask"][..]].concat();
     let even = [&apply, &["--vocabulary", "4", "--rest", "even"][..]].concat();
