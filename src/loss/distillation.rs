@@ -265,10 +265,8 @@ impl<T: Element> Kernel for EachRow<'_, T> {
             if weights[i] == 0.0 {
                 continue;
             }
-            z.clear();
-            z.extend(of_student.iter().map(|x| x.to_f64()));
-            v.clear();
-            v.extend(of_teacher.iter().map(|x| x.to_f64()));
+            widen(of_student, &mut z);
+            widen(of_teacher, &mut v);
             let (tau, tempering) = (taus.of_row(i).tau(), temperings.of_row(i));
             let (teacher, student, tempering, space) = (&v, &z, &tempering, &mut space);
             let of_row = Soft { teacher, student, tau, tempering, options, space };
@@ -292,6 +290,14 @@ impl<T: Element> Kernel for EachRow<'_, T> {
             out.losses[i] = weights[i] * loss;
             out.tau[i] = options.soft_weight * slope * factor;
         }
+    }
+}
+
+#[inline(always)]
+fn widen<T: Element>(row: &[T], out: &mut Vec<f64>) {
+    out.resize(row.len(), 0.0);
+    for (out, x) in out.iter_mut().zip(row) {
+        *out = x.to_f64();
     }
 }
 

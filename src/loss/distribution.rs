@@ -145,15 +145,66 @@ pub(super) fn sums<const N: usize>(len: usize, term: impl Fn(usize) -> [f64; N])
             chunk += NARROW;
         }
         for n in 0..N {
-            let sum = lanes.iter().fold(0.0, |sum, lane| sum + lane[n]);
-            // A correction to ∞ would be NaN.
-            let total = totals[n].plus(Double::from(sum));
-            let plain = totals[n].hi + sum;
-            totals[n] = if plain.is_finite() { total } else { Double::from(plain) };
+            totals[n] = with(totals[n], lanes.iter().fold(0.0, |sum, lane| sum + lane[n]));
         }
         start = end;
     }
     totals.map(|total| total.hi)
+}
+
+/// Terms of several sums, eight at a time.
+pub(super) trait Terms<const N: usize> {
+    /// Those of the entries from `at` up, of which none is at `end`: the terms of entries beyond it are 0.
+    fn eight(&mut self, at: usize, end: usize) -> [[f64; 8]; N];
+}
+
+/// The same sums, in vectors.
+#[inline(always)]
+pub(super) fn sums_by_eight<const N: usize>(len: usize, mut terms: impl Terms<N>) -> [f64; N] {
+    let mut totals = [Double::ZERO; N];
+    for start in (0..len).step_by(BLOCK) {
+        let end = (start + BLOCK).min(len);
+        let mut lanes = [[0.0; 8]; N];
+        for at in (start..end).step_by(8) {
+            let (before, terms) = (lanes, terms.eight(at, end));
+            for n in 0..N {
+                for lane in 0..8 {
+                    lanes[n][lane] = before[n][lane] + terms[n][lane];
+                }
+            }
+        }
+        for n in 0..N {
+            let mut sum = 0.0;
+            for lane in lanes[n] {
+                sum += lane;
+            }
+            totals[n] = with(totals[n], sum);
+        }
+    }
+    let mut sums = [0.0; N];
+    for n in 0..N {
+        sums[n] = totals[n].hi;
+    }
+    sums
+}
+
+#[inline(always)]
+fn with(total: Double, more: f64) -> Double {
+    // A correction to ∞ would be NaN.
+    let plain = total.hi + more;
+    if plain.is_finite() { total.plus(Double::from(more)) } else { Double::from(plain) }
+}
+
+/// Eight entries; 0 from `end` on.
+#[inline(always)]
+pub(super) fn eight(column: &[f64], at: usize, end: usize) -> [f64; 8] {
+    let column = &column[at..end];
+    if let Some(eight) = column.first_chunk() {
+        return *eight;
+    }
+    let mut eight = [0.0; 8];
+    eight[..column.len()].copy_from_slice(column);
+    eight
 }
 
 /// 1/τ in two factors, either of which is in range where their product is not.

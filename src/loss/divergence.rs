@@ -12,7 +12,7 @@
 //! τ → ∞  τ²L       Σ(z_i − v_i)²/2n, both centred       the same                               a quarter of it
 //! ```
 
-use super::distribution::{Distribution, sums};
+use super::distribution::{Distribution, Terms, eight, sums, sums_by_eight};
 use crate::double::Double;
 use crate::exp::ln_sum;
 
@@ -44,50 +44,94 @@ impl Ratios {
     #[inline(always)]
     pub(super) fn fill(&mut self, p: &Distribution, q: &Distribution) {
         let normalisers = q.log_normaliser - p.log_normaliser;
-        self.d.clear();
-        self.d.extend(q.gaps.iter().zip(&p.gaps).map(|(&a, &b)| {
-            if a == b && a == f64::INFINITY { 0.0 } else { (a - b) + normalisers }
-        }));
+        self.d.resize(p.gaps.len(), 0.0);
+        for (d, (&a, &b)) in self.d.iter_mut().zip(q.gaps.iter().zip(&p.gaps)) {
+            let apart = (a - b) + normalisers;
+            *d = if (a == b) & (a == f64::INFINITY) { 0.0 } else { apart };
+        }
         self.normalisers = normalisers;
         // What the two logarithms have rounded away shows where the ratios are near 1, and only there.
-        if self.d.iter().all(|d| d.abs() <= NEAR) {
-            let [lost] = sums(self.d.len(), |i| [p.p[i] * libm::expm1(-self.d[i])]);
+        let mut are_near = true;
+        for d in &self.d {
+            are_near &= d.abs() <= NEAR;
+        }
+        if are_near {
+            let [lost] = sums_by_eight(self.d.len(), Lost { p: &p.p, d: &self.d });
             let lost = libm::log1p(lost);
             self.normalisers += lost;
-            for (i, d) in self.d.iter_mut().enumerate() {
-                *d = if p.is_masked(i) { 0.0 } else { *d + lost };
+            for (d, &gap) in self.d.iter_mut().zip(&p.gaps) {
+                *d = if gap == f64::INFINITY { 0.0 } else { *d + lost };
             }
         }
     }
 }
 
-/// e^−d − 1 + d, from 0 up.
+/// 1/k! for k = 2, 4, … 16, and for k = 3, 5, … 15: at |d| ≤ ½ the first term left out is 2^-61 of the sum.
+const EVEN: [f64; 8] = inverse_factorials(2);
+const ODD: [f64; 7] = inverse_factorials(3);
+
+const fn inverse_factorials<const N: usize>(first: usize) -> [f64; N] {
+    let mut all = [0.0; N];
+    let (mut product, mut k) = (1.0, 1);
+    while k < first + 2 * N {
+        product *= k as f64;
+        if k >= first && (k - first).is_multiple_of(2) {
+            all[(k - first) / 2] = 1.0 / product;
+        }
+        k += 1;
+    }
+    all
+}
+
+/// Terms of Σ p (e^(−d) − 1).
+struct Lost<'a> {
+    p: &'a [f64],
+    d: &'a [f64],
+}
+
+impl Terms<1> for Lost<'_> {
+    #[inline(always)]
+    fn eight(&mut self, at: usize, end: usize) -> [[f64; 8]; 1] {
+        let (p, d) = (eight(self.p, at, end), eight(self.d, at, end));
+        let mut terms = [0.0; 8];
+        for i in 0..8 {
+            terms[i] = p[i] * decay(d[i]);
+        }
+        [terms]
+    }
+}
+
+/// e^−d − 1 + d for |d| ≤ ½, from 0 up. Of a larger d it is a number, which nobody uses.
 #[inline(always)]
 fn excess(d: f64) -> f64 {
-    // Σ (−d)^k/k! from k = 2: at |d| ≤ ½ the first term left out, the 17th, is 2^-61 of the sum.
-    let mut series = 0.0;
-    for k in (3..=16).rev() {
-        series = (1.0 + series) * (-d / f64::from(k));
+    let square = d * d;
+    let (mut even, mut odd) = (EVEN[7], 0.0);
+    for k in (0..7).rev() {
+        even = f64::mul_add(even, square, EVEN[k]);
+        odd = f64::mul_add(odd, square, ODD[k]);
     }
-    0.5 * d * d * (1.0 + series)
+    square * f64::mul_add(-d, odd, even)
+}
+
+/// e^−d − 1 for |d| ≤ ½.
+#[inline(always)]
+fn decay(d: f64) -> f64 {
+    excess(d) - d
 }
 
 /// p·ln(p/q) − p + q where d = ln(p/q): a term of a KL divergence.
 #[inline(always)]
 pub(super) fn term(p: f64, d: f64, q: f64) -> f64 {
-    if d.abs() <= NEAR {
-        p * excess(d)
-    } else if p == 0.0 {
-        q
-    } else {
-        p * d + (q - p)
-    }
+    let near = p * excess(d);
+    let far = if p == 0.0 { q } else { p * d + (q - p) };
+    if d.abs() <= NEAR { near } else { far }
 }
 
 /// q − p where d = ln(p/q).
 #[inline(always)]
 pub(super) fn difference(p: f64, d: f64, q: f64) -> f64 {
-    if d.abs() <= NEAR { p * libm::expm1(-d) } else { q - p }
+    let near = p * decay(d);
+    if d.abs() <= NEAR { near } else { q - p }
 }
 
 /// ln(p/m) and ln(q/m) for m = ½(p + q), where d = ln(p/q).
@@ -116,6 +160,56 @@ fn covariance(w: &[f64], x: &[f64], y: impl Fn(usize) -> f64) -> f64 {
     sums(w.len(), |i| [if w[i] == 0.0 { 0.0 } else { w[i] * (x[i] - mean) * y(i) }])[0]
 }
 
+/// Terms of KL(p ‖ q), of its slope and of the mean of b under p, with the errors: no mask stands alone.
+struct Forward<'a> {
+    p: &'a Distribution,
+    q: &'a Distribution,
+    d: &'a [f64],
+    errors: &'a mut [f64],
+}
+
+impl Terms<3> for Forward<'_> {
+    #[inline(always)]
+    fn eight(&mut self, at: usize, end: usize) -> [[f64; 8]; 3] {
+        let Forward { p: teacher, q: student, d, errors } = self;
+        let (p, b) = (eight(&teacher.p, at, end), eight(&teacher.gaps, at, end));
+        let (q, a) = (eight(&student.p, at, end), eight(&student.gaps, at, end));
+        let d = eight(d, at, end);
+        let (mut here, mut terms) = ([0.0; 8], [[0.0; 8]; 3]);
+        for i in 0..8 {
+            here[i] = difference(p[i], d[i], q[i]);
+            terms[0][i] = term(p[i], d[i], q[i]);
+            terms[1][i] = times(here[i], a[i]);
+            terms[2][i] = times(p[i], b[i]);
+        }
+        let errors = &mut errors[at..end];
+        let len = errors.len().min(8);
+        errors[..len].copy_from_slice(&here[..len]);
+        terms
+    }
+}
+
+/// The terms of cov_p(b, d).
+struct Covariance<'a> {
+    p: &'a Distribution,
+    mean: f64,
+    d: &'a [f64],
+}
+
+impl Terms<1> for Covariance<'_> {
+    #[inline(always)]
+    fn eight(&mut self, at: usize, end: usize) -> [[f64; 8]; 1] {
+        let (p, b) = (eight(&self.p.p, at, end), eight(&self.p.gaps, at, end));
+        let d = eight(self.d, at, end);
+        let mut terms = [0.0; 8];
+        for i in 0..8 {
+            let product = p[i] * (b[i] - self.mean) * d[i];
+            terms[i] = if p[i] == 0.0 { 0.0 } else { product };
+        }
+        [terms]
+    }
+}
+
 /// The divergence, and τ times its derivative in τ; `errors` gets τ times those in the student's logits.
 ///
 /// NaN where it is infinite: one has a mask that the other would have to have.
@@ -131,13 +225,17 @@ pub(super) fn of_distributions(
     errors.clear();
     match divergence {
         Divergence::TeacherToStudent => {
-            if (0..n).any(|i| q.is_masked(i) && !p.is_masked(i)) {
+            let mut alone = false;
+            for (&a, &b) in q.gaps.iter().zip(&p.gaps) {
+                alone |= (a == f64::INFINITY) & (b != f64::INFINITY);
+            }
+            if alone {
                 return (f64::NAN, f64::NAN);
             }
-            errors.extend((0..n).map(|i| difference(p.p[i], d[i], q.p[i])));
-            let [loss, slope] =
-                sums(n, |i| [term(p.p[i], d[i], q.p[i]), times(errors[i], q.gaps[i])]);
-            (loss, slope + covariance(&p.p, &p.gaps, |i| d[i]))
+            errors.resize(n, 0.0);
+            let [loss, slope, mean] = sums_by_eight(n, Forward { p, q, d, errors });
+            let [covariance] = sums_by_eight(n, Covariance { p, mean, d });
+            (loss, slope + covariance)
         }
         Divergence::StudentToTeacher => {
             if (0..n).any(|i| p.is_masked(i) && !q.is_masked(i)) {
