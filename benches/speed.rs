@@ -3,7 +3,7 @@
 //! ```text
 //! for each type and shape:   check the answers against the plain formula in f64
 //!                            rounds: copy, softmax, log_softmax, log_sum_exp, cross_entropy with its gradients,
-//!                            one after the other
+//!                            one after the other; of f16 and bf16 softmax, of f32 also distillation
 //! ratio to the copy:         taken within a round, so that a machine that slows down slows both
 //! ```
 //!
@@ -21,13 +21,15 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use softargmax::{
-    Element, Isa, Labels, LossMut, Rows, Temperature, cross_entropy_into, log_softmax_into,
-    log_sum_exp_rows, softmax_into,
+    Element, Isa, Labels, LossMut, Rows, Temperature, cross_entropy_into, distillation,
+    log_softmax_into, log_sum_exp_rows, softmax_into,
 };
 
 const TAU: f64 = 0.07;
 const SHAPES: [(usize, usize); 6] =
     [(1, 1000), (4096, 1000), (50_000, 1000), (1, 128_256), (64, 128_256), (1_000_000, 10)];
+const HALF_SHAPES: [(usize, usize); 2] = [(4096, 1000), (50_000, 1000)];
+const DISTILLED: [(usize, usize); 2] = [(4096, 1000), (512, 32_000)];
 const ROUNDS: usize = 21;
 /// Elements a contestant computes in a round, at least.
 const WORK: usize = 1 << 20;
@@ -55,6 +57,13 @@ fn main() -> ExitCode {
         for (rows, classes) in SHAPES {
             results.extend(shape::<f32>(rows, classes));
             results.extend(shape::<f64>(rows, classes));
+        }
+        for shape in HALF_SHAPES {
+            results.extend(narrow("f16", shape, half::f16::from_f32));
+            results.extend(narrow("bf16", shape, half::bf16::from_f32));
+        }
+        for shape in DISTILLED {
+            results.extend(distillation_of(shape));
         }
         if let Some(path) = value("--json") {
             let report = report(threads, &guard, &results);
@@ -222,8 +231,49 @@ fn shape<T: Number>(rows: usize, classes: usize) -> Vec<Value> {
             },
         ],
     );
-    println!("{} [{rows}, {classes}]", T::NAME);
     let names = ["copy", "softmax", "log_softmax", "log_sum_exp", "cross_entropy"];
+    results(T::NAME, (rows, classes), &names, &times)
+}
+
+/// Softmax in a type that is computed in f32, beside the copy.
+fn narrow<T: Element>(name: &str, (rows, classes): (usize, usize), of: fn(f32) -> T) -> Vec<Value> {
+    let logits: Vec<T> = normal::<f32>(rows * classes).into_iter().map(of).collect();
+    let (mut copied, mut p) = (logits.clone(), logits.clone());
+    let (tau, logits) = (tau(), &logits);
+    let times = interleaved(
+        rows * classes,
+        &mut [&mut || black_box(&mut copied).copy_from_slice(black_box(logits)), &mut || {
+            softmax_into(view(black_box(logits), classes), tau, &mut p).expect("softmax")
+        }],
+    );
+    results(name, (rows, classes), &["copy", "softmax"], &times)
+}
+
+/// Distillation at T = 4 with its gradients, which it allocates, beside the copy of as many numbers.
+fn distillation_of((rows, classes): (usize, usize)) -> Vec<Value> {
+    let logits: Vec<f32> = normal(2 * rows * classes);
+    let (student, teacher) = logits.split_at(rows * classes);
+    let mut copied = student.to_vec();
+    let times = interleaved(
+        rows * classes,
+        &mut [&mut || black_box(&mut copied).copy_from_slice(black_box(student)), &mut || {
+            let (student, teacher) = (view(student, classes), view(teacher, classes));
+            let four = Temperature::new(4.0).expect("a temperature");
+            let loss = distillation(student, teacher, four, &Default::default());
+            black_box(loss.expect("a loss"));
+        }],
+    );
+    results("f32", (rows, classes), &["copy", "distillation"], &times)
+}
+
+/// Prints what was measured at one shape, and returns it.
+fn results(
+    dtype: &str,
+    (rows, classes): (usize, usize),
+    names: &[&str],
+    times: &[Vec<f64>],
+) -> Vec<Value> {
+    println!("{dtype} [{rows}, {classes}]");
     let result = |(name, own): (&str, &Vec<f64>)| {
         let (spread, ratio) = (Spread::of(own.clone()), ratios(own, &times[0]));
         let ([low, median, high], per_second) = (ratio.quartiles, 1e9 / spread.median());
@@ -234,7 +284,7 @@ fn shape<T: Number>(rows: usize, classes: usize) -> Vec<Value> {
             per_second / 1e9
         );
         json!({
-            "function": name, "dtype": T::NAME, "rows": rows, "classes": classes,
+            "function": name, "dtype": dtype, "rows": rows, "classes": classes,
             "ns_per_element": {
                 "min": rounded(spread.min), "median": rounded(spread.median()),
                 "quartiles": [rounded(spread.quartiles[0]), rounded(spread.quartiles[2])],
@@ -243,7 +293,7 @@ fn shape<T: Number>(rows: usize, classes: usize) -> Vec<Value> {
             "ratio_to_copy": { "median": rounded(median), "quartiles": [rounded(low), rounded(high)] },
         })
     };
-    names.into_iter().zip(&times).map(result).collect()
+    names.iter().copied().zip(times).map(result).collect()
 }
 
 fn rounded(value: f64) -> f64 {
