@@ -59,11 +59,12 @@ check: ## format, lints, documentation, generated documents, vectorisation
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace $(NOT_ENGINE) --all-features --no-deps
 	$(CARGO) bench --bench accuracy -- --check $(CURDIR)/docs/accuracy.md
 	$(CARGO) bench --bench speed -- --guard
+	$(PYTHON) benches/page.py --check
 
 fmt: ## format the code
 	$(CARGO) fmt --all
 
-docs: ## write docs/cli.md, the picture, the documents' console output and docs/accuracy.md anew
+docs: ## write docs/cli.md, the pictures, the documents' console output, docs/benchmarks.md and docs/accuracy.md anew
 	$(PROGRAM) help-markdown > docs/cli.md.new
 	mv docs/cli.md.new docs/cli.md
 	$(PROGRAM) sweep 1 5 7 10 --temperatures 0.1,1,10,100,10000 --plot docs/sweep.svg
@@ -71,6 +72,7 @@ docs: ## write docs/cli.md, the picture, the documents' console output and docs/
 	mkdir -p docs/digits
 	$(PROGRAM) report examples/digits/logits.npy --labels examples/digits/labels.npy --svg docs/digits > /dev/null
 	SOFTARGMAX_UPDATE=1 $(CARGO) test --quiet --package softargmax-cli --test readme every_block
+	$(PYTHON) benches/page.py
 	$(MAKE) accuracy
 
 accuracy: ## measure the error over the oracle grid, write docs/accuracy.md

@@ -108,11 +108,8 @@ fn the_speed_is_that_of_the_file() {
             && r["classes"] == 1000
     };
     let result = file["results"].as_array().unwrap().iter().find(is_it).unwrap();
-    let per_second = result["elements_per_second"].as_f64().unwrap() / 1e9;
     let ratio = result["ratio_to_copy"]["median"].as_f64().unwrap();
-    readme_says(&format!(
-        "| {per_second:.2}·10⁹ elements/s, {ratio:.2} times the time of a copy |"
-    ));
+    readme_says(&format!("| {ratio:.2} times the time of a copy |"));
 }
 
 #[test]

@@ -1,0 +1,182 @@
+"""docs/benchmarks.md and docs/benchmarks.svg, out of benches/results: nothing on them is typed by hand but the words.
+
+    python3 benches/page.py            writes both
+    python3 benches/page.py --check    fails where they are not what it would write
+"""
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FUNCTIONS = ["softmax", "log_softmax", "log_sum_exp", "cross_entropy", "distillation"]
+# Blue, orange, green, purple, red: of one lightness in either scheme (Okabe & Ito's, so that the colour-blind tell them).
+COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900"]
+
+
+def result(name):
+    path = ROOT / "benches" / "results" / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def table(head, rows):
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
+
+
+def shape(rows, classes):
+    return f"[{rows}, {classes}]"
+
+
+def spread(of):
+    low, high = of["quartiles"]
+    return f"{of['median']:.2f} ({low:.2f}–{high:.2f})"
+
+
+def number(x):
+    return f"{x:.3g}" if x < 1000 else f"{x:.0f}"
+
+
+def speed():
+    data = result("speed")
+    rows = {}
+    for one in data["results"]:
+        if one["function"] != "copy":
+            key = (one["dtype"], one["rows"], one["classes"])
+            rows.setdefault(key, {})[one["function"]] = one["ratio_to_copy"]
+    cells = [
+        [dtype, shape(*size), *(spread(of[name]) if name in of else "" for name in FUNCTIONS)]
+        for (dtype, *size), of in rows.items()
+    ]
+    head = ["type", "shape", *(f"`{name}`" for name in FUNCTIONS)]
+    bars = {tuple(size): of for (dtype, *size), of in rows.items() if dtype == "f32"}
+    return data, table(head, cells), bars
+
+
+def peers():
+    data = result("peers")
+    names = [c["name"] for c in data["shapes"][0]["contestants"] if c["name"] != "softargmax"]
+    rows = []
+    for one in data["shapes"]:
+        of = {c["name"]: c for c in one["contestants"]}
+        size = shape(one["rows"], one["classes"])
+        own = number(of["softargmax"]["median_ns"])
+        rows.append([size, own, *(spread(of[n]["ratio_to_ours"]) for n in names)])
+    return data, table(["shape", "softargmax, ns an entry", *names], rows)
+
+
+def contestants(entries, label, key):
+    """One row for each contestant of each entry: its time, and that over ours."""
+    rows = []
+    for entry in entries:
+        for name, of in entry["contestants"].items():
+            low, high = of.get(key, [of["ratio"]] * 2)
+            rows.append([label(entry), name, f"{number(of['seconds'] * 1e3)} ms", f"{of['ratio']:.2f} ({low:.2f}–{high:.2f})"])
+    return table(["", "", "time", "over ours"], rows)
+
+
+def sample():
+    data = result("sample")
+    rows = []
+    for one in data["rows"]:
+        kind = one.get("logits") or one.get("kind") or ""
+        for of in one["contestants"]:
+            time, soft = of["microseconds"], of["ratio_to_softmax"]
+            rows.append([f"{one['classes']} {kind}".strip(), of["name"], number(time["median"]), spread(soft)])
+    return data, table(["classes", "", "µs a token", "over a softmax of the row"], rows)
+
+
+def picture(bars):
+    """Times over that of a copy, f32: a group of bars for each shape, one bar for each function."""
+    left, width, bar, gap = 130, 760, 13, 16
+    most = max(of["median"] for group in bars.values() for of in group.values())
+    scale = (width - left - 60) / most
+    body, y = [], 44
+    for i, name in enumerate(FUNCTIONS):
+        body.append(f'<rect x="{left + 126 * i}" y="12" width="11" height="11" fill="{COLOURS[i]}"/>')
+        body.append(f'<text x="{left + 126 * i + 16}" y="22">{name}</text>')
+    for size, group in bars.items():
+        middle = y + bar * len(group) / 2 + 4
+        body.append(f'<text x="{left - 8}" y="{middle:.0f}" text-anchor="end">{shape(*size)}</text>')
+        for name, of in group.items():
+            length = of["median"] * scale
+            body.append(f'<rect x="{left}" y="{y}" width="{length:.1f}" height="{bar - 2}" fill="{COLOURS[FUNCTIONS.index(name)]}"/>')
+            body.append(f'<text x="{left + length + 5:.1f}" y="{y + 10}" class="number">{of["median"]:.1f}</text>')
+            y += bar
+        y += gap
+    x = left + scale
+    body.insert(0, f'<line x1="{x:.1f}" x2="{x:.1f}" y1="34" y2="{y - gap + 6}" class="copy"/>')
+    body.append(f'<text x="{x + 3:.1f}" y="{y - gap + 18}">a copy of as many numbers</text>')
+    return f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {y + 8}" role="img" font-family="system-ui, sans-serif" font-size="12">
+<title>Times of f32 functions over the time of a copy of as many numbers</title>
+<style>
+svg {{ background: #fff }} text {{ fill: #222 }} .number {{ font-size: 10px }} .copy {{ stroke: #888; stroke-dasharray: 3 3 }}
+@media (prefers-color-scheme: dark) {{ svg {{ background: #14171a }} text {{ fill: #ddd }} }}
+</style>
+{chr(10).join(body)}
+</svg>
+"""
+
+
+def pages():
+    timed, speeds, bars = speed()
+    beside, of_peers = peers()
+    fit, contrastive = result("fit"), result("contrastive")
+    sampled, samples = sample()
+    machine = timed["machine"]
+    page = f"""# Benchmarks
+
+What each function costs, beside the least that it could and beside others. Every table says which command wrote its file;
+`python3 benches/page.py` makes this page of the files. Ratios are taken within one run, contestants in turns; in brackets
+the quartiles. The machine is shared and its speed changes by half within a day: compare ratios, not times.
+
+## Beside a copy
+
+One thread, τ = {timed["temperature"]}, output reused; distillation at T = 4 allocates its result. {machine["cpu"]}, {timed["isa"]}, commit {timed["commit"]}: `make bench`,
+[speed.json](../benches/results/speed.json). 1 is the time of a copy of as many numbers, which no function of them all can be below.
+
+![Times of f32 functions over that of a copy](benchmarks.svg)
+
+{speeds}
+Rows of ten classes are where the most is left: what a row costs at its ends counts for ten entries only. In the cache
+([1, 1000], [1, 128256]) a copy is all but free, and the exponential is the floor: f32 softmax is thirteen
+operations an entry. Logarithms of short rows are not yet taken many rows at a time, as softmax is; f16 and bf16 pay for two conversions.
+
+## Beside other crates
+
+{beside["bench"]}, {beside["machine"]}, {beside["isa"]}, commit {beside["commit"]}: `make bench-peers`, [peers.json](../benches/results/peers.json). Times over ours: below 1 the
+other one is faster. A short row in the cache is a draw with rten-vecmath.
+
+{of_peers}
+## Fits
+
+`make bench-fit`, commit {fit["commit"]}, [fit.json](../benches/results/fit.json). Reading the numbers once is the floor; a fit takes two
+passes, the second with exponentials of f64 at two temperatures for each number.
+
+{contestants(fit["shapes"], lambda s: shape(*s["shape"]), "ratio_range")}
+## Contrastive losses with gradients
+
+`make bench-contrastive`, commit {contrastive["commit"]}, [contrastive.json](../benches/results/contrastive.json). "bare" and "torch mm" are the three products alone.
+
+{contestants(contrastive["losses"], lambda l: f"{l['loss']} {l['rows']} × {l['columns']} × {l['width']}", "ratio_quartiles")}
+## A token
+
+{sampled["bench"]}, commit {sampled["commit"]}: `make bench-sample`, [sample.json](../benches/results/sample.json).
+
+{samples}"""
+    return {"benchmarks.md": page, "benchmarks.svg": picture(bars)}
+
+
+def main():
+    wrong = []
+    for name, text in pages().items():
+        path = ROOT / "docs" / name
+        if sys.argv[1:] == ["--check"]:
+            if not path.exists() or path.read_text() != text:
+                wrong.append(f"docs/{name} is not what benches/page.py writes: run `python3 benches/page.py`")
+        else:
+            path.write_text(text)
+    sys.exit("\n".join(wrong) or 0)
+
+
+main()
