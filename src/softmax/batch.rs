@@ -6,7 +6,7 @@ use crate::rows::Rows;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::{self, Space};
-use crate::softmax::{few, log};
+use crate::softmax::{few, few_log, log};
 use crate::temperature::Temperatures;
 
 /// Rows up to this long have the next one fetched from memory while they are computed: a row's first
@@ -37,8 +37,10 @@ impl<T: Element> Kernel for Map<'_, T> {
         let temperings = Temperings::new(taus);
         let (mut scratch, mut space) = (Vec::new(), Space::new());
         let rows = out.len() / classes;
-        if let (Function::Softmax, true) = (function, classes <= few::FEW) {
-            return few_classes(simd, logits.map(|l| l.as_slice()), out, classes, &temperings);
+        let in_lanes = matches!(function, Function::Softmax) || !T::Real::IN_DOUBLE;
+        if in_lanes && classes <= few::FEW {
+            let logits = logits.map(|logits| logits.as_slice());
+            return few_classes(simd, function, logits, out, classes, &temperings);
         }
         for (i, out) in out.chunks_exact_mut(classes).enumerate() {
             let row = logits.map(|logits| &logits.as_slice()[i * classes..(i + 1) * classes]);
@@ -58,28 +60,48 @@ impl<T: Element> Kernel for Map<'_, T> {
     }
 }
 
-/// Softmax of short rows; those of f16 and bf16 by way of f32, many at a time.
+/// Short rows; those of f16 and bf16 by way of f32, many at a time.
 #[inline(always)]
 fn few_classes<S: Simd, T: Element>(
     simd: S,
+    function: Function,
     rows: Option<&[T]>,
     out: &mut [T],
     classes: usize,
     temperings: &Temperings<T::Real>,
 ) {
-    let mut space = Space::new();
+    let space = &mut Space::new();
     if let Some(out) = T::as_real_mut(out) {
         let rows = rows.and_then(T::as_real);
-        few::softmax(simd, rows, out, classes, temperings, 0, &mut space);
-        return;
+        return few_real(simd, function, rows, out, classes, temperings, 0, space);
     }
     let mut wide = Vec::new();
     let batch = classes * few::BATCH;
     for (i, out) in out.chunks_mut(batch).enumerate() {
         wide.resize(out.len(), T::Real::ZERO);
         T::read(rows.map_or(&*out, |rows| &rows[i * batch..i * batch + out.len()]), &mut wide);
-        few::softmax(simd, None, &mut wide, classes, temperings, i * few::BATCH, &mut space);
+        few_real(simd, function, None, &mut wide, classes, temperings, i * few::BATCH, space);
         T::write(&wide, out);
+    }
+}
+
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "handed on as they came")]
+fn few_real<S: Simd, R: Real>(
+    simd: S,
+    function: Function,
+    rows: Option<&[R]>,
+    out: &mut [R],
+    classes: usize,
+    temperings: &Temperings<R>,
+    first: usize,
+    space: &mut Space<R>,
+) {
+    match function {
+        Function::Softmax => few::softmax(simd, rows, out, classes, temperings, first, space),
+        Function::LogSoftmax => {
+            few_log::log_softmax(simd, rows, out, classes, temperings, first, space)
+        }
     }
 }
 
@@ -156,6 +178,20 @@ impl<T: Element> Kernel for LogSumExp<'_, T> {
         let LogSumExp { logits, taus, out } = self;
         let temperings = Temperings::new(taus);
         let (mut scratch, mut space) = (Vec::new(), Space::new());
+        let classes = logits.classes();
+        if classes <= few::FEW && !T::Real::IN_DOUBLE {
+            let batch = classes * few::BATCH;
+            let batches = logits.as_slice().chunks(batch).zip(out.chunks_mut(few::BATCH));
+            for (i, (rows, out)) in batches.enumerate() {
+                let (rows, first) = (in_real(rows, &mut scratch), i * few::BATCH);
+                let logs = &mut [0.0; few::BATCH][..out.len()];
+                few_log::log_sum_exp(simd, rows, classes, &temperings, first, &mut space, logs);
+                for (out, &log) in out.iter_mut().zip(&*logs) {
+                    *out = T::of_f64(log);
+                }
+            }
+            return;
+        }
         for (i, (row, out)) in logits.iter().zip(out).enumerate() {
             let row = in_real(row, &mut scratch);
             *out = T::of_f64(log::log_sum_exp(simd, row, &temperings.of_row(i), &mut space));

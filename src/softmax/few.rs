@@ -180,6 +180,13 @@ impl<R: Real> PerRow<R> {
         })
     }
 
+    /// The exponents of the weights of the maxima, m·c − n.
+    #[inline(always)]
+    pub(crate) fn exponents(&self) -> [f64; LANES] {
+        let bias = R::ROUND + f64::from(R::BIAS);
+        from_fn(|i| self.max[i].to_f64().mul_add(self.c[i], self.round[i].to_f64() - bias))
+    }
+
     pub(crate) fn new() -> Self {
         let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
         PerRow {

@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod few;
+mod few_log;
 pub(crate) mod log;
 pub(crate) mod plan;
 pub(crate) mod row;

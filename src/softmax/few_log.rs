@@ -1,0 +1,214 @@
+//! Logarithms of rows of few classes: sixteen of them at a time, as in `few.rs`.
+//!
+//! ```text
+//! weights per lane, those of the maxima counted · rest = their sum over the weight of the maximum
+//! L = ln(count + rest) per lane · log p = (x − m)/τ − L, class after class · log Z = m/τ + L
+//! ```
+//!
+//! For f32 rows, and what is computed in f32: their logarithms need no more than f64. Rows whose rest is lost below the floor,
+//! or whose log Z all but cancels, go to `log.rs` one by one, like those that `few.rs` sends to `row.rs`.
+
+use crate::double::power_of_two;
+use crate::element::Real;
+use crate::exp::{exp2_reduced, ln_sum_in_f64, weight};
+use crate::simd::{Kernel, Simd};
+use crate::softmax::few::{Column, FEW, Gather, Peaks, PerRow, Plans, Scatter};
+use crate::softmax::log;
+use crate::softmax::plan::{Tempering, Temperings};
+use crate::softmax::row::{LANES, Space};
+
+/// A log Z this far below L has lost digits that f64 has not to spare.
+const CANCELLED: f64 = power_of_two(-20);
+
+/// Sixteen rows on their way.
+struct Group<R: Real> {
+    columns: [Column<R>; FEW],
+    /// Weights, without those of the maxima.
+    others: [Column<R>; FEW],
+    lanes: PerRow<R>,
+    inverse: [f64; LANES],
+    maxima: Column<R>,
+    log_normaliser: [f64; LANES],
+    log_partition: [f64; LANES],
+    ordinary: [bool; LANES],
+}
+
+impl<R: Real> Group<R> {
+    fn new() -> Self {
+        let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
+        Group {
+            columns: [zero; FEW],
+            others: [zero; FEW],
+            lanes: PerRow::new(),
+            inverse: zeros,
+            maxima: zero,
+            log_normaliser: zeros,
+            log_partition: zeros,
+            ordinary: [false; LANES],
+        }
+    }
+
+    /// Takes in up to sixteen rows, of which the first has the temperature of `first`.
+    #[inline(always)]
+    fn fill<S: Simd>(
+        &mut self,
+        simd: S,
+        rows: &[R],
+        classes: usize,
+        temperings: &Temperings<R>,
+        first: usize,
+    ) {
+        for i in 0..rows.len() / classes {
+            let tempering = temperings.of_row(first + i);
+            self.lanes.temper(i, &tempering);
+            if let Tempering::Finite(base) = &tempering {
+                self.inverse[i] = base.nearest_inverse();
+            }
+        }
+        let columns = &mut self.columns[..classes];
+        simd.call(Gather { rows, columns });
+        simd.call(Peaks { columns, lanes: &mut self.lanes });
+        simd.call(Plans { lanes: &mut self.lanes });
+        simd.call(Weigh { group: self, classes });
+        simd.call(Finish { group: self, classes });
+    }
+}
+
+/// Log-softmax of all rows of `out`, read from `rows` or in place; the first has the temperature of `first`.
+#[inline(always)]
+pub(crate) fn log_softmax<S: Simd, R: Real>(
+    simd: S,
+    rows: Option<&[R]>,
+    out: &mut [R],
+    classes: usize,
+    temperings: &Temperings<R>,
+    first: usize,
+    space: &mut Space<R>,
+) {
+    let mut group = Group::new();
+    for (k, out) in out.chunks_mut(LANES * classes).enumerate() {
+        let (start, first) = (k * LANES * classes, first + k * LANES);
+        let rows = rows.map(|rows| &rows[start..start + out.len()]);
+        group.fill(simd, rows.unwrap_or(out), classes, temperings, first);
+        simd.call(Subtract { group: &mut group, classes });
+        let columns = &group.columns[..classes];
+        simd.call(Scatter { columns, which: &group.ordinary, out });
+        for (i, out) in out.chunks_exact_mut(classes).enumerate() {
+            if !group.ordinary[i] {
+                let row = rows.map(|rows| &rows[i * classes..(i + 1) * classes]);
+                log::log_softmax(simd, row, out, &temperings.of_row(first + i), space);
+            }
+        }
+    }
+}
+
+/// log Z of all rows; the first has the temperature of `first`.
+#[inline(always)]
+pub(crate) fn log_sum_exp<S: Simd, R: Real>(
+    simd: S,
+    rows: &[R],
+    classes: usize,
+    temperings: &Temperings<R>,
+    first: usize,
+    space: &mut Space<R>,
+    out: &mut [f64],
+) {
+    let mut group = Group::new();
+    for (k, (rows, out)) in rows.chunks(LANES * classes).zip(out.chunks_mut(LANES)).enumerate() {
+        let first = first + k * LANES;
+        group.fill(simd, rows, classes, temperings, first);
+        for (i, (row, out)) in rows.chunks_exact(classes).zip(out).enumerate() {
+            let log_z = group.log_partition[i];
+            // Where they cancel, m/τ is as large as L.
+            let is_held = log_z.abs() >= group.log_normaliser[i] * CANCELLED;
+            *out = if group.ordinary[i] && is_held {
+                log_z
+            } else {
+                log::log_sum_exp(simd, row, &temperings.of_row(first + i), space)
+            };
+        }
+    }
+}
+
+struct Weigh<'a, R: Real> {
+    group: &'a mut Group<R>,
+    classes: usize,
+}
+
+impl<R: Real> Kernel for Weigh<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Weigh { group, classes } = self;
+        let (shifts, max) = (group.lanes.shifts(), group.lanes.max);
+        let mut maxima = [R::ZERO; LANES];
+        for (column, others) in group.columns[..classes].iter().zip(&mut group.others) {
+            let (mut below, mut count) = ([R::ZERO; LANES], maxima);
+            for i in 0..LANES {
+                let x = column[i];
+                let w = weight(x, &shifts[i]);
+                below[i] = if (x > shifts[i].floor) & (x < max[i]) { w } else { R::ZERO };
+                count[i] = maxima[i] + if x < max[i] { R::ZERO } else { R::ONE };
+            }
+            (*others, maxima) = (below, count);
+        }
+        group.maxima = maxima;
+    }
+}
+
+/// The logarithms of the rows.
+struct Finish<'a, R: Real> {
+    group: &'a mut Group<R>,
+    classes: usize,
+}
+
+impl<R: Real> Kernel for Finish<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Finish { group, classes } = self;
+        let (mut rest, mut correction) = ([0.0; LANES], [0.0; LANES]);
+        R::accumulate(&group.others[..classes], &mut rest, &mut correction);
+        let exponents = group.lanes.exponents();
+        let mut shares = [0.0; LANES];
+        for i in 0..LANES {
+            shares[i] = rest[i] / exp2_reduced(exponents[i]) * power_of_two(-R::BIAS);
+        }
+        let mut logs = [0.0; LANES];
+        for i in 0..LANES {
+            logs[i] = ln_sum_in_f64(group.maxima[i].to_f64(), shares[i]);
+        }
+        for i in 0..LANES {
+            let all_there = (rest[i] > 0.0) | (group.maxima[i].to_f64() == classes as f64);
+            group.ordinary[i] = all_there & (group.lanes.ordinary[i] != R::NO_BITS);
+            group.log_partition[i] = group.lanes.max[i].to_f64() * group.inverse[i] + logs[i];
+        }
+        group.log_normaliser = logs;
+    }
+}
+
+/// Logits to log-probabilities.
+struct Subtract<'a, R: Real> {
+    group: &'a mut Group<R>,
+    classes: usize,
+}
+
+impl<R: Real> Kernel for Subtract<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Subtract { group, classes } = self;
+        let (max, inverse, logs) = (group.lanes.max, group.inverse, group.log_normaliser);
+        for column in &mut group.columns[..classes] {
+            let mut log = *column;
+            for i in 0..LANES {
+                let distance = column[i].to_f64() - max[i].to_f64();
+                log[i] = R::of_f64(distance * inverse[i] - logs[i]);
+            }
+            *column = log;
+        }
+    }
+}
