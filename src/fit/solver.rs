@@ -100,7 +100,18 @@ impl TemperatureSolver {
     }
 
     /// The same search, which asks for the loss at τ = 1 in its first pass and not in its last: for rows that come
-    /// from a disk, for which the first pass waits. The answer is the same.
+    /// from a disk, for which the first pass waits. The answer has the same bits. No effect without
+    /// [`starting_at`](TemperatureSolver::starting_at), since then the first pass is at τ = 1.
+    ///
+    /// # Example
+    /// ```
+    /// use softargmax::{Temperature, TemperatureSolver};
+    ///
+    /// let solver = TemperatureSolver::new(10, None).starting_at("1.7".parse()?).loss_at_one_first();
+    /// let asked: Vec<_> = solver.next_scan().unwrap().temperatures().collect();
+    /// assert_eq!(asked, ["1.7".parse()?, Temperature::ONE]);
+    /// # Ok::<(), softargmax::Error>(())
+    /// ```
     pub fn loss_at_one_first(mut self) -> Self {
         self.one_first = true;
         self

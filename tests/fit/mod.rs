@@ -443,7 +443,17 @@ fn a_start_saves_passes_and_changes_nothing_else() {
         assert!((got.nll / wanted.nll - 1.0).abs() < 1e-14, "{factor}");
         assert!((started.nll_before / plain.nll_before - 1.0).abs() < 1e-14, "{factor}");
         assert!(started.passes <= passes, "{factor}: {} passes", started.passes);
+
+        let solver = TemperatureSolver::new(6, None).starting_at(start).loss_at_one_first();
+        let asked: Vec<_> = solver.next_scan().expect("a scan").temperatures().collect();
+        assert_eq!(asked, [start, Temperature::ONE], "{factor}");
+        assert_eq!(solve(solver), started, "{factor}");
     }
+    // A draft at τ = 1 is that temperature once, and its loss comes with a later pass.
+    let at_one = TemperatureSolver::new(6, None).starting_at(Temperature::ONE);
+    let solver = at_one.clone().loss_at_one_first();
+    assert_eq!(solver.next_scan().expect("a scan").temperatures().count(), 1);
+    assert_eq!(solve(solver), solve(at_one));
 }
 
 #[cfg(feature = "half")]
