@@ -303,3 +303,15 @@ fn bits_do_not_change_from_version_to_version() {
         PINNED.join("\n"),
     );
 }
+
+#[test]
+fn a_log_sum_exp_that_cancels_keeps_its_digits_in_short_f32_rows() {
+    // ln 2 − 1/τ, of which f64 alone would leave nothing; rows of f64 have 31 digits.
+    let tau = Temperature::new(std::f64::consts::LOG2_E).expect("a temperature");
+    let narrow = Rows::new(&[-1f32, -1.0], 2).expect("a row");
+    let wide = Rows::new(&[-1f64, -1.0], 2).expect("a row");
+    let narrow = log_sum_exp_rows(narrow, tau).expect("log Z")[0];
+    let wide = log_sum_exp_rows(wide, tau).expect("log Z")[0];
+    assert!(wide != 0.0 && wide.abs() < 1e-15, "{wide:e}");
+    assert_eq!(narrow, wide as f32);
+}
