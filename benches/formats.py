@@ -5,6 +5,8 @@
                  fails
     large        10⁷ rows of 10 classes in Parquet: the fit beside a bare scan of the same columns (pyarrow, a batch at a time, as many
                  threads), and the fit of twice the rows beside it; no more than 512 MiB or it fails
+    file         4 GiB of f32, 2^20 rows of 1024 classes, in .npy: the fit beside reading the file from one end to the other in pieces of 1 MiB,
+                 both from the disk (what the kernel kept of the file is given up before) and from memory
     made         by prepare; measured by measure, with nothing else running
 
     make bench-formats        writes benches/results/formats.json
@@ -26,6 +28,7 @@ import pyarrow.parquet
 
 SHAPES = {"narrow": (1_000_000, 10), "wide": (10_000, 1000)}
 LARGE = (10_000_000, 10)
+FILE = (1 << 20, 1024)
 ALLOWED = 512 << 20
 FORMATS = ["npy", "safetensors", "arrow", "parquet", "csv", "jsonl"]
 
@@ -62,6 +65,16 @@ def prepare(folder):
                 numbers = [repr(number) for number in row.tolist()]
                 csv.write(",".join(numbers) + "\n")
                 jsonl.write('{"logits": [' + ", ".join(numbers) + "]}\n")
+    (folder / "file").mkdir()
+    count, classes = FILE
+    x = np.lib.format.open_memmap(folder / "file" / "x.npy", mode="w+", dtype="<f4", shape=FILE)
+    y = np.empty(count, dtype="<i8")
+    step = 1 << 15
+    for start in range(0, count, step):
+        x[start : start + step], y[start : start + step] = rows(step, classes, seed=start)
+    x.flush()
+    del x
+    np.save(folder / "file" / "labels.npy", y)
     (folder / "once").mkdir()
     (folder / "twice").mkdir()
     for part in range(10):
@@ -161,6 +174,59 @@ def large(program, folder, rounds):
     }
 
 
+READ = """
+import sys
+buffer = bytearray(1 << 20)
+with open(sys.argv[1], "rb", buffering=0) as file:
+    while file.readinto(buffer):
+        pass
+"""
+
+
+def forget(path):
+    """Has the kernel give up what it keeps of a file, so that it is read from the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def one_file(program, folder, rounds):
+    path = folder / "file" / "x.npy"
+    fit = [program, "fit", path, "--labels", folder / "file" / "labels.npy", "--holdout", "0", "--json"]
+    read, start = [sys.executable, "-c", READ, path], [sys.executable, "-c", "import sys"]
+    seconds = {f"{what}_from_{where}": [] for where in ["disk", "memory"] for what in ["read", "fit"]}
+    peaks, passes = [], 0
+    for _ in range(rounds):
+        for where in ["disk", "memory"]:
+            if where == "disk":
+                forget(path)
+            seconds[f"read_from_{where}"].append(run(read)[0] - run(start)[0])
+            if where == "disk":
+                forget(path)
+            taken, peak, out = run(fit)
+            answer = json.loads(out)
+            if not abs(answer["temperature"] - 2.5) < 5 * answer["std_error"]:
+                sys.exit(f"a wrong answer: {out}")
+            seconds[f"fit_from_{where}"].append(taken)
+            peaks.append(peak)
+            passes = answer["passes"]
+            if peak > ALLOWED:
+                sys.exit(f"a fit took {peak} bytes, {ALLOWED} are allowed")
+    ratio = lambda a, b: spread([x / y for x, y in zip(seconds[a], seconds[b])])
+    return {
+        "rows": FILE[0],
+        "classes": FILE[1],
+        "bytes": path.stat().st_size,
+        "passes": passes,
+        "rounds": rounds,
+        "seconds": {name: spread(taken) for name, taken in seconds.items()},
+        "fit_to_read_from_disk": ratio("fit_from_disk", "read_from_disk"),
+        "fit_to_read_from_memory": ratio("fit_from_memory", "read_from_memory"),
+        "peak_bytes": max(peaks),
+        "allowed_bytes": ALLOWED,
+    }
+
+
 def machine():
     models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {"cpu": models[0].split(":")[1].strip() if models else platform.machine(), "cores": os.cpu_count()}
@@ -177,9 +243,11 @@ def measure(program, folder, target, parts):
         "commit": commit.stdout.strip(),
         "pyarrow": pa.__version__,
     }
-    for part in parts or [*SHAPES, "large"]:
+    for part in parts or [*SHAPES, "large", "file"]:
         if part == "large":
             document[part] = large(program, folder, rounds=3)
+        elif part == "file":
+            document[part] = one_file(program, folder, rounds=5)
         else:
             count, classes = SHAPES[part]
             found = formats(program, folder / part, rounds=5)

@@ -224,11 +224,18 @@ impl Scan {
             at.variance.add(weight * of_row.variance);
             at.third.add(weight * of_row.third);
         }
-        if depth == Depth::Draft {
+        if matches!(depth, Depth::Draft | Depth::Deep) {
             at.fourth.add(weight * of_row.fourth);
         }
-        if depth == Depth::Full {
+        if matches!(depth, Depth::Full | Depth::Deep) {
             at.slope_squared.add(slope * slope);
+        }
+        if depth == Depth::Deep {
+            at.fifth.add(weight * of_row.fifth);
+            at.sixth.add(weight * of_row.sixth);
+            let (variance, third) = (weight * of_row.variance, weight * of_row.third);
+            at.slope_variance.add(slope * variance);
+            at.slope_third.add(variance.mul_add(variance, slope * third));
         }
     }
 }

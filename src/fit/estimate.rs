@@ -156,15 +156,15 @@ impl TemperatureFit {
         }
     }
 
-    /// Why these rows have no best temperature, if they have none.
+    /// Why these rows have no best temperature, if they have none, as far as the scan was asked.
     pub(super) fn named(scan: &Scan, prior: Option<Prior>) -> Option<Outcome> {
         let survey = &scan.survey;
         if scan.weight.value() == 0.0 {
             Some(Outcome::NoRows)
         } else if scan.infinite > 0 {
             Some(Outcome::InfiniteNll)
-        } else if prior.is_some() {
-            None // it makes every loss grow on both sides
+        } else if prior.is_some() || !scan.wants_survey() {
+            None // a prior makes every loss grow on both sides
         } else if survey.constant_rows == scan.rows() {
             Some(Outcome::ConstantLogits)
         } else if survey.below_max.value() == 0.0 {

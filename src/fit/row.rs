@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! d_i = x_i − m,  w_i = exp(β d_i)                     m = max x, β = 1/τ
-//! S_n = Σ w_i (β d_i)^n,  n = 0 … 3, or 4              in lanes
+//! S_n = Σ w_i (β d_i)^n,  n = 0 … 3, 4 or 6            in lanes
 //! loss    = ln S_0 + β (m − x_y)                       −ln p_y
 //! slope   = S_1/S_0 + β (m − x_y)                      β · d loss/dβ
-//! v, third, fourth = cumulants of β d under p          β^n · d^n loss/dβ^n
+//! v, third, … sixth = cumulants of β d under p         β^n · d^n loss/dβ^n
 //! ```
 //!
 //! 1. Everything comes from z = c (x − m), c = β log2 e: weights are 2^z, and powers of z have no unit. Entries that
@@ -57,6 +57,8 @@ pub(super) enum Depth {
     Draft,
     /// The loss and its derivatives up to the third, in f64.
     Full,
+    /// The same up to the sixth, for a temperature so near the answer that it needs no other.
+    Deep,
     /// Only the loss, in f64.
     Loss,
 }
@@ -69,12 +71,14 @@ pub(super) struct OfRow {
     pub(super) variance: f64,
     pub(super) third: f64,
     pub(super) fourth: f64,
+    pub(super) fifth: f64,
+    pub(super) sixth: f64,
 }
 
 /// Weights times powers of z, from the 0th.
-pub(super) type Moments<T> = [T; 5];
+pub(super) type Moments<T> = [T; 7];
 
-/// Sums of the weights, and of them times powers of z up to `POWERS`: 0, 3 or 4. Of a draft the numbers are logits,
+/// Sums of the weights, and of them times powers of z up to `POWERS`: 0, 3, 4 or 6. Of a draft the numbers are logits,
 /// else distances from the maximum. The chain of operations from a number to its last moment is longer than what a
 /// processor looks ahead, so it is cut in two: the beginning of one weight beside the end of the one before.
 struct AddUp<'a, R, const N: usize, const POWERS: usize> {
@@ -98,7 +102,7 @@ impl<R: Real, const N: usize, const POWERS: usize> Kernel for AddUp<'_, R, N, PO
         let AddUp { numbers, max, factor, sums, ahead } = self;
         let max = *max;
         let Some((first, rest)) = numbers.as_chunks::<N>().0.split_first() else { return };
-        let mut all = [[R::ZERO; N]; 5];
+        let mut all = [[R::ZERO; N]; 7];
         let mut next = begun::<R, N, POWERS>(first, &max, factor);
         for chunk in rest {
             simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
@@ -134,7 +138,7 @@ fn added_up<R: Real, const N: usize, const POWERS: usize>(
     begun: &[[R; N]; 3],
 ) -> Moments<[R; N]> {
     let [z, rounded, rest] = begun;
-    let [mut zeroth, mut first, mut second, mut third, mut fourth] = *sums;
+    let [mut zeroth, mut first, mut second, mut third, mut fourth, mut fifth, mut sixth] = *sums;
     for i in 0..N {
         let weight = power_for_sums(rounded[i], rest[i]);
         zeroth[i] = sums[0][i] + weight;
@@ -148,11 +152,19 @@ fn added_up<R: Real, const N: usize, const POWERS: usize>(
             } else {
                 let thrice = twice * z[i];
                 third[i] = sums[3][i] + thrice;
-                fourth[i] = thrice.mul_add(z[i], sums[4][i]);
+                if POWERS == OF_DRAFT {
+                    fourth[i] = thrice.mul_add(z[i], sums[4][i]);
+                } else {
+                    let four_times = thrice * z[i];
+                    fourth[i] = sums[4][i] + four_times;
+                    let five_times = four_times * z[i];
+                    fifth[i] = sums[5][i] + five_times;
+                    sixth[i] = five_times.mul_add(z[i], sums[6][i]);
+                }
             }
         }
     }
-    [zeroth, first, second, third, fourth]
+    [zeroth, first, second, third, fourth, fifth, sixth]
 }
 
 /// The sums over some numbers, apart from what is before and after.
@@ -165,11 +177,12 @@ pub(super) fn moments<S: Simd, R: Real, const N: usize>(
     depth: Depth,
     ahead: usize,
 ) -> Moments<[R; N]> {
-    let mut sums = [[R::ZERO; N]; 5];
+    let mut sums = [[R::ZERO; N]; 7];
     let to = &mut sums;
     match depth {
         Depth::Loss => simd.call(AddUp::<R, N, 0> { numbers, max, factor, sums: to, ahead }),
         Depth::Full => simd.call(AddUp::<R, N, 3> { numbers, max, factor, sums: to, ahead }),
+        Depth::Deep => simd.call(AddUp::<R, N, 6> { numbers, max, factor, sums: to, ahead }),
         Depth::Draft => {
             simd.call(AddUp::<R, N, OF_DRAFT> { numbers, max, factor, sums: to, ahead })
         }
@@ -315,7 +328,7 @@ pub(super) fn of_row<S: Simd, R: Real>(
         };
         let (_, factor, _) = base.factors();
         let max = &[max; LANES_F32];
-        let mut sums = [[0.0; LANES_F32]; 5];
+        let mut sums = [[0.0; LANES_F32]; 7];
         let (whole, tail) = row.split_at(row.len() - row.len() % LANES_F32);
         for block in whole.chunks(BLOCK) {
             let of_block = moments(simd, block, max, factor, depth, ahead);
@@ -340,7 +353,7 @@ pub(super) fn of_row<S: Simd, R: Real>(
         }
     };
     let (factor, ..) = base.factors();
-    let mut sums = [[0.0; LANES_F64]; 5];
+    let mut sums = [[0.0; LANES_F64]; 7];
     for block in wide.distances.as_flattened().chunks(BLOCK) {
         let of_block = moments(simd, block, &[0.0; LANES_F64], factor, depth, 0);
         add_to_lanes::<f64, LANES_F64>(&mut sums, &of_block);
@@ -357,7 +370,7 @@ pub(super) fn put_together(
     gap: f64,
     depth: Depth,
 ) -> OfRow {
-    let [rest, first, second, third, fourth] = sums;
+    let [rest, first, second, third, fourth, fifth, sixth] = sums;
     let mut of_row = OfRow::default();
     if depth != Depth::Draft {
         of_row.loss = ln_sum_in_f64(maxima, rest * power_of_two(-bias)) + gap;
@@ -371,12 +384,29 @@ pub(super) fn put_together(
         of_row.slope = first + gap;
         of_row.variance = second - first * first;
         of_row.third = third - 3.0 * first * second + 2.0 * first * first * first;
-        if depth == Depth::Draft {
-            let fourth = fourth * scale * (ln_2 * ln_2 * ln_2);
-            let square = first * first;
+        let square = first * first;
+        let fourth = fourth * scale * (ln_2 * ln_2 * ln_2);
+        if matches!(depth, Depth::Draft | Depth::Deep) {
             of_row.fourth = fourth - 4.0 * first * third - 3.0 * second * second
                 + 12.0 * square * second
                 - 6.0 * square * square;
+        }
+        if depth == Depth::Deep {
+            // Of the moments about the mean, which are small, unlike those about the maximum.
+            let fifth = fifth * scale * (ln_2 * ln_2 * ln_2 * ln_2);
+            let sixth = sixth * scale * (ln_2 * ln_2 * ln_2 * ln_2 * ln_2);
+            let [v, k, m, q] = [of_row.variance, of_row.third, first, of_row.fourth];
+            let fourth_about_mean = q + 3.0 * v * v;
+            let fifth_about_mean = fifth - 5.0 * m * fourth + 10.0 * square * third
+                - 10.0 * m * square * second
+                + 4.0 * m * square * square;
+            let sixth_about_mean = sixth - 6.0 * m * fifth + 15.0 * square * fourth
+                - 20.0 * m * square * third
+                + 15.0 * square * square * second
+                - 5.0 * square * square * square;
+            of_row.fifth = fifth_about_mean - 10.0 * v * k;
+            of_row.sixth =
+                sixth_about_mean - 15.0 * v * fourth_about_mean - 10.0 * k * k + 30.0 * v * v * v;
         }
     }
     of_row

@@ -3,6 +3,7 @@
 //! ```text
 //! once:                  Σ w,  Σ w (mean x − x_y),  Σ w (max x − x_y),  rows won, constant, infinite
 //! at each temperature:   Σ w loss,  Σ w slope,  Σ w variance,  Σ w third,  Σ (w slope)²        (row.rs)
+//! where it is asked for: Σ w fourth,  Σ w fifth,  Σ w sixth,  Σ w² slope variance,  Σ w² (variance² + slope third)
 //! ```
 //!
 //! Each term is a number of one row; [`ExactSum`] adds them without rounding. So no split over threads,
@@ -92,10 +93,19 @@ pub(super) struct AtTemperature {
     pub(super) slope: ExactSum,
     pub(super) variance: ExactSum,
     pub(super) third: ExactSum,
-    /// Only of drafts; there is nothing of it in the files of others.
+    /// Of drafts and deep sums; the files of others have nothing of it, nor of the others that may be left out.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "ExactSum::is_zero"))]
     pub(super) fourth: ExactSum,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "ExactSum::is_zero"))]
+    pub(super) fifth: ExactSum,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "ExactSum::is_zero"))]
+    pub(super) sixth: ExactSum,
     pub(super) slope_squared: ExactSum,
+    /// Σ w² slope variance and Σ w² (variance² + slope third): half of how that rises, and how the rise does.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "ExactSum::is_zero"))]
+    pub(super) slope_variance: ExactSum,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "ExactSum::is_zero"))]
+    pub(super) slope_third: ExactSum,
 }
 
 impl AtTemperature {
@@ -108,7 +118,11 @@ impl AtTemperature {
             variance: zero(),
             third: zero(),
             fourth: zero(),
+            fifth: zero(),
+            sixth: zero(),
             slope_squared: zero(),
+            slope_variance: zero(),
+            slope_third: zero(),
         }
     }
 }
@@ -243,7 +257,11 @@ impl Scan {
             at.variance.merge(&more.variance);
             at.third.merge(&more.third);
             at.fourth.merge(&more.fourth);
+            at.fifth.merge(&more.fifth);
+            at.sixth.merge(&more.sixth);
             at.slope_squared.merge(&more.slope_squared);
+            at.slope_variance.merge(&more.slope_variance);
+            at.slope_third.merge(&more.slope_third);
         }
     }
 

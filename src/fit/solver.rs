@@ -1,13 +1,14 @@
 //! The search for τ*: asks for sums at a temperature, is told, asks again.
 //!
 //! ```text
-//! f(β) = Σ w (ln Σ_j exp(β x_j) − β x_y)           convex; g = β f', v = β² f'', k = β³ f''', q = β⁴ f'''' from the sums
+//! f(β) = Σ w (ln Σ_j exp(β x_j) − β x_y)           convex; g = β f', v = β² f'', k = β³ f''', q, r, s from the sums
 //! named end?                                       from two sums of the first pass
 //! n = −g/v                                         Newton's step, relative
 //! u = n (1 + n k/2v) / (1 + n k/v + n² q/6v)       Householder's of a draft; error of β(1 + u): some u⁴
 //! u = n / (1 + n k/2v)                             Halley's where q was not asked for; error: some u³
+//! 0 = g + v u + k u²/2 + … + s u⁵/120              of deep sums; error: some u⁶
 //! every g narrows a bracket; a step that leaves it is replaced by a wider or a halving one
-//! |u| < 5e-5: done, the sums at β(1 + u) by Taylor's series
+//! |u| < 5e-5, of deep sums 8e-3: done, the sums at β(1 + u) by Taylor's series
 //! ```
 //!
 //! The solver never sees a row. Whoever has the rows, in memory, in a file or on other machines, makes the
@@ -21,6 +22,8 @@ use crate::temperature::Temperature;
 
 /// A relative step below this ends the search: what it leaves is its cube.
 const LAST_STEP: f64 = 5e-5;
+/// The same of deep sums: what it leaves is its sixth power.
+const LAST_STEP_OF_DEEP: f64 = TemperatureSolver::NEAR;
 /// A step below this is good enough to be followed by the last pass.
 const LAST_BUT_ONE: f64 = 0.08;
 
@@ -70,6 +73,9 @@ pub struct TemperatureSolver {
 }
 
 impl TemperatureSolver {
+    /// How near, relatively, [`starting_near`](TemperatureSolver::starting_near) has to be to save a pass.
+    pub const NEAR: f64 = 8e-3;
+
     /// A search that starts at τ = 1, over rows of so many classes.
     pub fn new(classes: usize, prior: Option<Prior>) -> Self {
         TemperatureSolver {
@@ -92,11 +98,42 @@ impl TemperatureSolver {
     /// The same search from a temperature near the answer, as a sample of the rows gives it: that saves a pass or
     /// two. The limits 0 and ∞ are no start.
     pub fn starting_at(mut self, tau: Temperature) -> Self {
+        self.start(tau, Depth::Draft);
+        self
+    }
+
+    /// The same search from a temperature within [`NEAR`](TemperatureSolver::NEAR) of the answer, as a good part of
+    /// very many rows gives it: its first pass is the last, and takes a tenth more time. Of a start that is further
+    /// away it takes another pass, to the same accuracy. The limits 0 and ∞ are no start.
+    ///
+    /// # Example
+    /// ```
+    /// use softargmax::{Labels, Rows, TemperatureSolver};
+    ///
+    /// let logits = [4.0f32, 0.0, 4.0, 0.0, 4.0, 0.0, 4.0, 0.0];
+    /// let (logits, labels) = (Rows::new(&logits, 2)?, Labels::new(&[0, 0, 1, 0], 2)?);
+    /// // exp(4/τ) must be 3 : 1.
+    /// let tau = 4.0 / 3f64.ln();
+    /// let mut solver = TemperatureSolver::new(2, None).starting_near("3.64".parse()?);
+    /// while let Some(mut scan) = solver.next_scan() {
+    ///     scan.add(logits, labels, None)?;
+    ///     solver.take(&scan);
+    /// }
+    /// let fit = solver.fit();
+    /// assert_eq!(fit.passes, 1);
+    /// assert!((fit.estimate.unwrap().temperature.tau() / tau - 1.0).abs() < 1e-12);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn starting_near(mut self, tau: Temperature) -> Self {
+        self.start(tau, Depth::Deep);
+        self
+    }
+
+    fn start(&mut self, tau: Temperature, depth: Depth) {
         if !tau.is_zero() && !tau.is_infinite() {
             self.beta = tau.scale().clamp(LIMITS[0], LIMITS[1]);
-            self.depth = Depth::Draft;
+            self.depth = depth;
         }
-        self
     }
 
     /// The same search, which asks for the loss at τ = 1 in its first pass and not in its last: for rows that come
@@ -133,12 +170,14 @@ impl TemperatureSolver {
         let one = self.wants_loss_at_one() && self.beta != 1.0;
         let one = one.then_some((Temperature::ONE, Depth::Loss));
         let nodes = [(at, self.depth)].into_iter().chain(one);
-        Some(Scan::with(self.classes, !self.surveyed, nodes))
+        // Where deep sums end the search, there was an end.
+        let survey = !self.surveyed && self.depth != Depth::Deep;
+        Some(Scan::with(self.classes, survey, nodes))
     }
 
     /// Whether the scan that is asked for next has it: for a draft at τ = 1 it would be that temperature twice.
     fn wants_loss_at_one(&self) -> bool {
-        let is_time = self.depth == Depth::Full || self.one_first && self.beta != 1.0;
+        let is_time = self.depth != Depth::Draft || self.one_first && self.beta != 1.0;
         is_time && self.loss_at_one.is_none()
     }
 
@@ -171,14 +210,23 @@ impl TemperatureSolver {
         let beta = self.beta * (1.0 + step);
         // A step that is lost in β has arrived, though it does not leave the end of the bracket.
         let fits = beta > self.below && beta < self.above || step.abs() < f64::EPSILON;
-        let last = if self.rough { LAST_BUT_ONE } else { LAST_STEP };
+        let last = match self.depth {
+            _ if self.rough => LAST_BUT_ONE,
+            Depth::Deep => LAST_STEP_OF_DEEP,
+            _ => LAST_STEP,
+        };
         let narrow = self.above / self.below - 1.0 < 1e-14;
-        let is_good_enough = self.rough || self.depth == Depth::Full;
+        let is_good_enough = match self.depth {
+            Depth::Draft => self.rough,
+            // Without a curve there is no best temperature: the survey says which end it is.
+            Depth::Deep => slopes.second > 0.0,
+            _ => true,
+        };
         if is_good_enough && (fits && step.abs() < last || narrow) {
             return self.end(scan, &slopes, if fits { step } else { 0.0 });
         }
         let far = self.far_from_the_data(scan);
-        self.surveyed = true;
+        self.surveyed |= scan.wants_survey();
         self.beta = match far {
             Some(beta) => beta,
             None if fits => beta,
@@ -203,7 +251,8 @@ impl TemperatureSolver {
         let spread = scan.survey.spread.value() / scan.weight.value(); // a quarter of it
         let beta = 1.0 / spread;
         let is_far = !(0.01..100.0).contains(&(self.beta * spread));
-        (!self.surveyed && is_far && beta > self.below && beta < self.above).then_some(beta)
+        let is_first = !self.surveyed && scan.wants_survey();
+        (is_first && is_far && beta > self.below && beta < self.above).then_some(beta)
     }
 
     fn beyond_or_between(&mut self) -> f64 {
@@ -233,15 +282,20 @@ impl TemperatureSolver {
 
     fn end(&mut self, scan: &Scan, slopes: &Slopes, step: f64) {
         let at = &scan.sums[0];
-        let (slope, variance) = (at.slope.value(), at.variance.value());
+        let (slope, variance, third) = (at.slope.value(), at.variance.value(), at.third.value());
+        // Without deep sums they are 0, and the step so small that they would be nothing.
+        let (fourth, fifth, sixth) = (at.fourth.value(), at.fifth.value(), at.sixth.value());
+        let derivatives = [0.0, slope, variance, third, fourth, fifth, sixth];
+        let rise = at.slope_variance.value() + 0.5 * step * at.slope_third.value();
         let growth = (1.0 + step) * (1.0 + step);
+        let left = step.powi(if self.depth == Depth::Deep { 6 } else { 3 }).abs();
         let end = AtEnd {
             beta: self.beta * (1.0 + step),
-            loss: at.loss.value() + step * (slope + 0.5 * step * variance),
-            variance: growth * (variance + step * at.third.value()),
-            slope_squared: at.slope_squared.value(),
-            prior_curvature: slopes.prior_curvature,
-            tolerance: (step * step * step).abs().max(1e-15),
+            loss: at.loss.value() + taylor(step, derivatives),
+            variance: growth * taylor(step, [variance, third, fourth, fifth, sixth]),
+            slope_squared: growth * (at.slope_squared.value() + 2.0 * step * rise),
+            prior_curvature: slopes.prior_curvature - slopes.prior_stiffness * libm::log1p(step),
+            tolerance: left.max(1e-15),
         };
         let mut fit = TemperatureFit::of(scan, Outcome::OutOfRange, self.passes);
         fit.converge(scan, &end, self.loss_at_one.unwrap_or(f64::NAN));
@@ -249,14 +303,24 @@ impl TemperatureSolver {
     }
 }
 
-/// β f' to β⁴ f'''' of the whole, the prior included.
+/// A function and its derivatives, at a step from where they were taken.
+fn taylor<const N: usize>(step: f64, derivatives: [f64; N]) -> f64 {
+    let next = |sum, (k, of): (usize, &f64)| of + step / (k + 1) as f64 * sum;
+    derivatives.iter().enumerate().rev().fold(0.0, next)
+}
+
+/// β f' to β⁶ f'''''' of the whole, the prior included.
 pub(super) struct Slopes {
     pub(super) first: f64,
     pub(super) second: f64,
     pub(super) third: f64,
-    /// Where it was asked for.
+    /// Where they were asked for.
     fourth: Option<f64>,
+    /// The fifth and the sixth.
+    more: Option<[f64; 2]>,
     prior_curvature: f64,
+    /// By how much that falls where ln β rises by 1.
+    prior_stiffness: f64,
 }
 
 impl Slopes {
@@ -269,15 +333,22 @@ impl Slopes {
             first: at.slope.value() + pull,
             second: at.variance.value() + (stiffness - pull),
             third: at.third.value() + (2.0 * pull - 3.0 * stiffness),
-            fourth: (depth == Depth::Draft)
+            fourth: matches!(depth, Depth::Draft | Depth::Deep)
                 .then(|| at.fourth.value() + (11.0 * stiffness - 6.0 * pull)),
+            more: (depth == Depth::Deep).then(|| {
+                [
+                    at.fifth.value() + (24.0 * pull - 50.0 * stiffness),
+                    at.sixth.value() + (274.0 * stiffness - 120.0 * pull),
+                ]
+            }),
             prior_curvature: stiffness - pull,
+            prior_stiffness: stiffness,
         }
     }
 
     /// The step relative to β, Newton's where the higher derivatives spoil it. NaN where there is none.
     fn step(&self) -> f64 {
-        let Slopes { first, second, third, fourth, .. } = *self;
+        let Slopes { first, second, third, fourth, more, .. } = *self;
         if first == 0.0 {
             return 0.0;
         }
@@ -292,7 +363,17 @@ impl Slopes {
             None => newton / (1.0 + bend),
         };
         if second > 0.0 && step.is_finite() && step * newton > 0.0 {
-            step
+            match (fourth, more) {
+                (Some(fourth), Some([fifth, sixth])) if step.abs() < LAST_STEP_OF_DEEP => {
+                    // Where the series itself is 0, by Newton, from where it nearly is.
+                    let newton = |step: f64, _| {
+                        let slope = taylor(step, [first, second, third, fourth, fifth, sixth]);
+                        step - slope / taylor(step, [second, third, fourth, fifth, sixth])
+                    };
+                    (0..2).fold(step, newton)
+                }
+                _ => step,
+            }
         } else if second > 0.0 {
             newton
         } else {

@@ -6,7 +6,7 @@ use crate::support::number::on_every_isa;
 use crate::support::random::Random;
 use crate::support::shared::{self, Set};
 use softargmax::{
-    Error, Estimate, FitOptions, Labels, Outcome, Rows, Scan, Temperature, TemperatureFit,
+    Error, Estimate, FitOptions, Labels, Outcome, Prior, Rows, Scan, Temperature, TemperatureFit,
     TemperatureSolver, Truth, fit_temperature,
 };
 
@@ -454,6 +454,82 @@ fn a_start_saves_passes_and_changes_nothing_else() {
     let solver = at_one.clone().loss_at_one_first();
     assert_eq!(solver.next_scan().expect("a scan").temperatures().count(), 1);
     assert_eq!(solve(solver), solve(at_one));
+}
+
+/// Deep sums say of the whole neighbourhood what others say of one temperature: with rows of few and of many classes,
+/// of either type, with weights, with a prior.
+#[test]
+fn a_start_that_is_near_needs_one_pass() {
+    for (classes, prior, is_weighted) in
+        [(6, None, false), (6, Some(Prior::default()), true), (300, None, true)]
+    {
+        let Drawn { logits, labels } = drawn(&mut Random::new(12), 4000, classes, 1.6);
+        let narrow: Vec<f32> = logits.iter().map(|&x| x as f32).collect();
+        let labels = Labels::new(&labels, classes).expect("labels");
+        let weights: Vec<f64> = (0..4000).map(|row| f64::from(row % 3)).collect();
+        let weights = is_weighted.then_some(&weights[..]);
+        let solve = |mut solver: TemperatureSolver, in_f64: bool| {
+            while let Some(mut scan) = solver.next_scan() {
+                let added = if in_f64 {
+                    scan.add(Rows::new(&logits, classes).expect("rows"), labels, weights)
+                } else {
+                    scan.add(Rows::new(&narrow, classes).expect("rows"), labels, weights)
+                };
+                added.expect("sums");
+                solver.take(&scan);
+            }
+            solver.fit()
+        };
+        for in_f64 in [true, false] {
+            let new = || TemperatureSolver::new(classes, prior);
+            let plain = solve(new(), in_f64);
+            let best = converged(&plain).temperature.tau();
+            let off = TemperatureSolver::NEAR;
+            for (factor, passes) in
+                [(1.0, 1), (1.0 + 0.98 * off, 1), (1.0 - 0.98 * off, 1), (1.02, 2), (0.98, 2)]
+            {
+                let start = Temperature::new(best * factor).expect("a temperature");
+                let near = solve(new().starting_near(start), in_f64);
+                assert_eq!(near.passes, passes, "{classes} {factor}");
+                let (got, wanted) = (converged(&near), converged(&plain));
+                let same = |what: &str, got: f64, wanted: f64, tolerance: f64| {
+                    let error = (got / wanted - 1.0).abs();
+                    assert!(error < tolerance, "{classes} {factor}: {what} {error:e}");
+                };
+                same("τ", got.temperature.tau(), best, 1e-12);
+                same("its error", got.std_error, wanted.std_error, 1e-9);
+                same("its robust error", got.robust_std_error, wanted.robust_std_error, 1e-6);
+                same("the loss", got.nll, wanted.nll, 1e-14);
+                same("that before", near.nll_before, plain.nll_before, 1e-14);
+                assert!(got.tolerance < 3e-13, "{}", got.tolerance);
+            }
+        }
+    }
+}
+
+/// A near start does not ask what decides between the ends without a temperature; the pass after it does.
+#[test]
+fn a_near_start_comes_to_the_same_named_end() {
+    let all_won = [2.0f32, 0.0, 1.0, 3.0, 0.5, 0.0];
+    let equal = [1.0f32; 6];
+    let wrong = [0.0f32, 2.0, 3.0, 1.0, 0.0, 0.5];
+    let masked = [f32::NEG_INFINITY, 0.0, 1.0, 3.0, 0.5, 0.0];
+    for (logits, outcome) in [
+        (all_won, Outcome::Separable),
+        (equal, Outcome::ConstantLogits),
+        (wrong, Outcome::NoSignal),
+        (masked, Outcome::InfiniteNll),
+    ] {
+        let start = Temperature::new(0.7).expect("a temperature");
+        let mut solver = TemperatureSolver::new(2, None).starting_near(start);
+        while let Some(mut scan) = solver.next_scan() {
+            let labels = Labels::new(&[0, 1, 0], 2).expect("labels");
+            scan.add(Rows::new(&logits, 2).expect("rows"), labels, None).expect("sums");
+            solver.take(&scan);
+        }
+        let fit = solver.fit();
+        assert_eq!((fit.outcome, fit.estimate), (outcome, None));
+    }
 }
 
 #[cfg(feature = "half")]

@@ -2,10 +2,11 @@
 
 use softargmax::{
     Binning, Calibrator, Candidate, Error, GroupsFit, Outcome, Prior, Resampling, Temperature,
-    TemperatureFit, TemperatureSolver, Temperatures, calibration_error, summarise,
+    TemperatureFit, Temperatures, calibration_error, summarise,
 };
 
 use super::model::{GroupTemperatures, Model};
+use super::search::temperatures;
 use crate::args::{ModelChoice, Rule};
 use crate::error::CliError;
 use crate::labelled::{Block, Keep, Labelled};
@@ -82,7 +83,7 @@ impl Fitting {
         labelled: &mut Labelled,
         keeps: &[Keep],
     ) -> Result<Vec<Fitted>, CliError> {
-        let temperatures = self.temperatures(labelled, keeps)?;
+        let temperatures = temperatures(labelled, keeps, self.prior)?;
         let fit = |(temperature, keep): (TemperatureFit, &Keep)| {
             let fitted = match labelled.all() {
                 Some(block) if self.needs_all() => self.fit(&block, temperature, *keep),
@@ -91,40 +92,6 @@ impl Fitting {
             fitted.map_err(|error| labelled.refuse(0, error))
         };
         temperatures.into_iter().zip(keeps).map(fit).collect()
-    }
-
-    /// The temperatures of several sets of rows. Of a file, all are worked out in the same passes.
-    fn temperatures(
-        &self,
-        labelled: &mut Labelled,
-        keeps: &[Keep],
-    ) -> Result<Vec<TemperatureFit>, CliError> {
-        if let Some(block) = labelled.all() {
-            let fits = keeps.iter().map(|keep| block.fit(*keep, self.prior));
-            return fits.collect::<Result<_, _>>().map_err(|error| labelled.refuse(0, error));
-        }
-        let start = labelled.near_temperature(self.prior);
-        let solver = || {
-            let solver = TemperatureSolver::new(labelled.classes(), self.prior).loss_at_one_first();
-            start.map_or(solver.clone(), |tau| solver.starting_at(tau))
-        };
-        let mut solvers: Vec<TemperatureSolver> = keeps.iter().map(|_| solver()).collect();
-        loop {
-            let mut scans: Vec<_> = solvers.iter().map(TemperatureSolver::next_scan).collect();
-            if scans.iter().all(Option::is_none) {
-                return Ok(solvers.into_iter().map(TemperatureSolver::fit).collect());
-            }
-            labelled.pass(|block| {
-                let mut asked = scans.iter_mut().zip(keeps);
-                asked.try_for_each(|(scan, keep)| match scan {
-                    Some(scan) => block.add_to(scan, *keep),
-                    None => Ok(()),
-                })
-            })?;
-            for (solver, scan) in solvers.iter_mut().zip(&scans) {
-                scan.iter().for_each(|scan| solver.take(scan));
-            }
-        }
     }
 
     /// The model of one set of rows, whose temperature is known.

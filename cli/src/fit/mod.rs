@@ -11,6 +11,7 @@ pub(crate) mod fitting;
 pub(crate) mod measure;
 pub(crate) mod model;
 pub(crate) mod saved;
+mod search;
 
 use std::process::ExitCode;
 

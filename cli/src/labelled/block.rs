@@ -10,6 +10,7 @@ use softargmax::{
 use crate::input::{Dtype, IGNORED, Labels, Number};
 
 /// Logits in memory.
+#[derive(Clone)]
 pub(super) enum Numbers {
     F32(Vec<f32>),
     F64(Vec<f64>),

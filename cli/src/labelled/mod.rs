@@ -63,7 +63,8 @@ impl Labelled {
         Self::open_within(if must_hold { HELD_AT_MOST } else { HELD }, args, groups, all_at_once)
     }
 
-    fn open_within(
+    /// The same, with at most so many bytes of logits in memory.
+    pub(crate) fn open_within(
         limit: usize,
         args: &LabelledArgs,
         groups: Option<&Path>,
@@ -486,7 +487,8 @@ mod tests {
                 .expect("written");
             (args.weights, args.ignore_label) = (None, None);
             let labelled = Labelled::open_within(0, &args, None, false).expect("opens");
-            let near = labelled.near_temperature(None).expect("a temperature").tau();
+            let near = labelled.fit_sample(None).expect("a fit");
+            let near = near.estimate.expect("a temperature").temperature.tau();
             let held = Labelled::open(&args, None, false).expect("opens");
             let fit = held.all().expect("held").fit(&|_| true, None).expect("fits");
             let tau = fit.estimate.expect("a temperature").temperature.tau();
