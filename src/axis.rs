@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! the lanes along the axis lie one after the other      they are rows: straight to the row functions
-//! anything else                                         panels: 16 lanes at a time copied into rows, computed,
-//!                                                       copied back
+//! anything else                                         panels: up to 128 lanes at a time copied into rows,
+//!                                                       computed, copied back
 //! ```
 //!
 //! Either way a lane is computed as a row, and has its bits. The lanes of a panel are neighbours in memory, and
-//! are copied side by side where the axis itself strides: a line of the cache fetched for one serves all.
+//! are copied side by side where the axis itself strides: a line of the cache fetched for one serves all (`transpose.rs`).
+
+mod transpose;
 
 use ndarray::{
     Array, ArrayRef, ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD, Axis, Dimension, Ix2,
@@ -23,6 +25,9 @@ use crate::softmax::{
     log_softmax_in_place, log_softmax_into, log_sum_exp_rows, softmax_in_place, softmax_into,
 };
 use crate::temperature::Temperature;
+use transpose::{gather, scatter};
+
+pub(crate) use transpose::{ToLanes, ToRows};
 
 /// [`softmax`](crate::softmax) along an axis, `p_i = exp(x_i/τ) / Σ_j exp(x_j/τ)` for every lane of it, into a new array.
 ///
@@ -399,13 +404,17 @@ fn visit<T: Element>(
     Ok(())
 }
 
-/// Lanes of a panel: what a line of the cache holds of f32.
-const LANES: usize = 16;
-/// A panel of longer lanes has fewer of them, so that it takes no more than this many numbers.
+/// Lanes of a panel: eight lines of the cache of f32 out of each page.
+const LANES: usize = 128;
+/// Numbers of a panel that stay in the second-level cache; it has more where these would be less than a line.
+const NEAR: usize = 1 << 17;
+/// Lanes that share a line of the cache in f32.
+const LINE: usize = 16;
+/// A panel of long lanes has fewer of them, so that it takes no more than this many numbers.
 const PANEL: usize = 1 << 20;
 
 fn lanes_of(classes: usize) -> usize {
-    (PANEL / classes).clamp(1, LANES)
+    (NEAR / classes).clamp(LINE, LANES).min(PANEL / classes).max(1)
 }
 
 fn panel<T: Element>(
@@ -430,69 +439,4 @@ fn panel<T: Element>(
     in_rows(function, rows, classes, tau)?;
     scatter(rows, to);
     Ok(())
-}
-
-/// Whether neighbours across the lanes are nearer to each other than neighbours within one.
-fn lies_across(strides: &[isize]) -> bool {
-    strides[0].unsigned_abs() < strides[1].unsigned_abs()
-}
-
-/// How far along the axis a tile goes. Rows of a power of two fall on the same few sets of a cache: written
-/// one number each in turn they would push each other out, and not in runs of this length.
-const TILE: usize = 64;
-
-/// Lanes to rows.
-fn gather<T: Element>(from: ArrayView2<'_, T>, rows: &mut [T]) {
-    let classes = from.ncols();
-    if lies_across(from.strides()) {
-        let mut tile = [[T::of_f64(0.0); LANES]; TILE];
-        for start in (0..classes).step_by(TILE) {
-            let end = classes.min(start + TILE);
-            let columns = from.slice(s![.., start..end]);
-            for (line, column) in tile.iter_mut().zip(columns.columns()) {
-                match column.as_slice() {
-                    Some(column) => line[..column.len()].copy_from_slice(column),
-                    None => line.iter_mut().zip(column).for_each(|(to, &x)| *to = x),
-                }
-            }
-            for (i, row) in rows.chunks_exact_mut(classes).enumerate() {
-                row[start..end].iter_mut().zip(&tile).for_each(|(to, line)| *to = line[i]);
-            }
-        }
-    } else {
-        for (lane, row) in from.rows().into_iter().zip(rows.chunks_exact_mut(classes)) {
-            match lane.as_slice() {
-                Some(lane) => row.copy_from_slice(lane),
-                None => lane.iter().zip(row).for_each(|(&x, row)| *row = x),
-            }
-        }
-    }
-}
-
-/// Rows to lanes.
-fn scatter<T: Element>(rows: &[T], mut to: ArrayViewMut2<'_, T>) {
-    let classes = to.ncols();
-    if lies_across(to.strides()) {
-        let mut tile = [[T::of_f64(0.0); LANES]; TILE];
-        for start in (0..classes).step_by(TILE) {
-            let end = classes.min(start + TILE);
-            for (i, row) in rows.chunks_exact(classes).enumerate() {
-                tile.iter_mut().zip(&row[start..end]).for_each(|(line, &x)| line[i] = x);
-            }
-            let mut columns = to.slice_mut(s![.., start..end]);
-            for (line, mut column) in tile.iter().zip(columns.columns_mut()) {
-                match column.as_slice_mut() {
-                    Some(column) => column.copy_from_slice(&line[..column.len()]),
-                    None => column.iter_mut().zip(line).for_each(|(to, &x)| *to = x),
-                }
-            }
-        }
-    } else {
-        for (mut lane, row) in to.rows_mut().into_iter().zip(rows.chunks_exact(classes)) {
-            match lane.as_slice_mut() {
-                Some(lane) => lane.copy_from_slice(row),
-                None => lane.iter_mut().zip(row).for_each(|(to, &x)| *to = x),
-            }
-        }
-    }
 }

@@ -7,6 +7,8 @@
 //!
 //! Kernels that other kernels call need no entry, nor do those without a type parameter: `dispatch` runs these.
 
+#[cfg(feature = "ndarray")]
+use crate::axis::{ToLanes, ToRows};
 use crate::fit::block::Block;
 use crate::gradient::Vjp;
 use crate::loss::contrastive::{curve, sig_lip};
@@ -97,3 +99,16 @@ compiled! {
         log_prob::Rest<'a, T>,
     ]
 }
+
+#[cfg(feature = "ndarray")]
+compiled! {
+    /// Kernels of arrays along any axis.
+    AxisKernels, by dispatch, for f32, f64;
+    [ToRows<'a, T>, ToLanes<'a, T>]
+}
+
+/// Without arrays there are none.
+#[cfg(not(feature = "ndarray"))]
+pub trait AxisKernels<T> {}
+#[cfg(not(feature = "ndarray"))]
+impl<T> AxisKernels<T> for T {}

@@ -2,7 +2,7 @@
 
 use std::array::from_fn;
 
-use crate::compiled::Kernels;
+use crate::compiled::{AxisKernels, Kernels};
 use crate::double::two_sum;
 use crate::simd::Simd;
 
@@ -48,6 +48,7 @@ pub(crate) mod private {
 pub trait Real:
     private::Element<Real = Self>
     + crate::simd::gemm::Gemm
+    + AxisKernels<Self>
     + Kernels<Self>
     + PartialOrd
     + std::ops::Add<Output = Self>
