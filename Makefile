@@ -71,7 +71,7 @@ docs: ## write docs/cli.md, the pictures, the documents' console output, docs/be
 	$(PROGRAM) contrast examples/digits/queries.npy examples/digits/keys.npy -t 0.07 --plot docs/contrast.svg > /dev/null
 	mkdir -p docs/digits
 	$(PROGRAM) report examples/digits/logits.npy --labels examples/digits/labels.npy --svg docs/digits > /dev/null
-	SOFTARGMAX_UPDATE=1 $(CARGO) test --quiet --package softargmax-cli --test readme every_block
+	SOFTARGMAX_UPDATE=1 $(CARGO) test --quiet --package softargmax-cli --test all readme::every_block
 	$(PYTHON) benches/page.py
 	$(MAKE) accuracy
 
