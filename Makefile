@@ -7,6 +7,8 @@ FUZZ_SECONDS ?= 60
 PYTHON ?= python3
 # For the Python package and its tests: all that they need, and nothing of the machine's own.
 PYTHON_ENV = .venv-python
+# What pip installs for it: with an index of CPU builds, `make test-torch TORCH="torch --index-url URL"` is smaller.
+TORCH ?= --no-deps --requirement python/requirements-torch.txt
 # What is compiled with DataFusion, in a profile of its own.
 ENGINE = --profile engine --package softargmax-sql --package softargmax-cluster
 NOT_ENGINE = --exclude softargmax-sql --exclude softargmax-cluster
@@ -45,8 +47,8 @@ $(PYTHON_ENV)/ready: python/requirements-test.txt
 	$(PYTHON_ENV)/bin/pip install --quiet --requirement python/requirements-test.txt
 	touch $@
 
-test-torch: $(PYTHON_ENV)/ready ## softargmax.torch (downloads torch)
-	$(PYTHON_ENV)/bin/pip install --quiet --no-deps --requirement python/requirements-torch.txt
+test-torch: $(PYTHON_ENV)/ready ## softargmax.torch (downloads torch, 4.5 GB on Linux, unless the environment has it)
+	$(PYTHON_ENV)/bin/python -c "import torch" 2>/dev/null || $(PYTHON_ENV)/bin/pip install --quiet $(TORCH)
 	$(MAKE) test-python
 
 wheel: $(PYTHON_ENV)/ready ## the wheel and the source distribution of the Python package, in target/wheels
@@ -116,7 +118,7 @@ memory: ## the memory contrastive losses take at full size, write benches/result
 
 bench-python: .venv ## softmax of numpy arrays beside scipy, torch and onnxruntime (downloads them), write benches/results/python.json
 	.venv/bin/pip install --quiet --requirement benches/python/requirements.txt
-	.venv/bin/pip install --quiet --no-deps --requirement python/requirements-torch.txt
+	.venv/bin/python -c "import torch" 2>/dev/null || .venv/bin/pip install --quiet $(TORCH)
 	rm -rf $(TARGET_DIR)/wheels
 	.venv/bin/maturin build --manifest-path python/Cargo.toml --release --out $(TARGET_DIR)/wheels
 	.venv/bin/pip install --quiet --force-reinstall --no-deps $(TARGET_DIR)/wheels/*.whl
