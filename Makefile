@@ -12,6 +12,8 @@ TORCH ?= --no-deps --requirement python/requirements-torch.txt
 # What is compiled with DataFusion, in a profile of its own.
 ENGINE = --profile engine --package softargmax-sql --package softargmax-cluster
 NOT_ENGINE = --exclude softargmax-sql --exclude softargmax-cluster
+# Benchmarks that check: in the profile of the wheel's tests and beside it, which has the library compiled already.
+CHECKING = $(CARGO) bench --profile wheel-test --package softargmax --package softargmax-python --all-features --bench
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL = help
@@ -59,8 +61,8 @@ check: ## format, lints, documentation, generated documents, vectorisation
 	$(CARGO) clippy --workspace $(NOT_ENGINE) --all-targets --all-features -- -D warnings
 	$(CARGO) clippy --package softargmax --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace $(NOT_ENGINE) --all-features --no-deps
-	$(CARGO) bench --bench accuracy -- --check $(CURDIR)/docs/accuracy.md
-	$(CARGO) bench --bench speed -- --guard
+	$(CHECKING) accuracy -- --check $(CURDIR)/docs/accuracy.md
+	$(CHECKING) speed -- --guard
 	$(PYTHON) benches/page.py --check
 
 fmt: ## format the code
