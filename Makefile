@@ -7,9 +7,13 @@ FUZZ_SECONDS ?= 60
 PYTHON ?= python3
 # For the Python package and its tests: all that they need, and nothing of the machine's own.
 PYTHON_ENV = .venv-python
+# What pip installs for it: with an index of CPU builds, `make test-torch TORCH="torch --index-url URL"` is smaller.
+TORCH ?= --no-deps --requirement python/requirements-torch.txt
 # What is compiled with DataFusion, in a profile of its own.
 ENGINE = --profile engine --package softargmax-sql --package softargmax-cluster
 NOT_ENGINE = --exclude softargmax-sql --exclude softargmax-cluster
+# Benchmarks that check: in the profile of the wheel's tests and beside it, which has the library compiled already.
+CHECKING = $(CARGO) bench --profile wheel-test --package softargmax --package softargmax-python --all-features --bench
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL = help
@@ -45,8 +49,8 @@ $(PYTHON_ENV)/ready: python/requirements-test.txt
 	$(PYTHON_ENV)/bin/pip install --quiet --requirement python/requirements-test.txt
 	touch $@
 
-test-torch: $(PYTHON_ENV)/ready ## softargmax.torch (downloads torch)
-	$(PYTHON_ENV)/bin/pip install --quiet --no-deps --requirement python/requirements-torch.txt
+test-torch: $(PYTHON_ENV)/ready ## softargmax.torch (downloads torch, 4.5 GB on Linux, unless the environment has it)
+	$(PYTHON_ENV)/bin/python -c "import torch" 2>/dev/null || $(PYTHON_ENV)/bin/pip install --quiet $(TORCH)
 	$(MAKE) test-python
 
 wheel: $(PYTHON_ENV)/ready ## the wheel and the source distribution of the Python package, in target/wheels
@@ -57,8 +61,8 @@ check: ## format, lints, documentation, generated documents, vectorisation
 	$(CARGO) clippy --workspace $(NOT_ENGINE) --all-targets --all-features -- -D warnings
 	$(CARGO) clippy --package softargmax --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace $(NOT_ENGINE) --all-features --no-deps
-	$(CARGO) bench --bench accuracy -- --check $(CURDIR)/docs/accuracy.md
-	$(CARGO) bench --bench speed -- --guard
+	$(CHECKING) accuracy -- --check $(CURDIR)/docs/accuracy.md
+	$(CHECKING) speed -- --guard
 	$(PYTHON) benches/page.py --check
 
 fmt: ## format the code
@@ -71,7 +75,7 @@ docs: ## write docs/cli.md, the pictures, the documents' console output, docs/be
 	$(PROGRAM) contrast examples/digits/queries.npy examples/digits/keys.npy -t 0.07 --plot docs/contrast.svg > /dev/null
 	mkdir -p docs/digits
 	$(PROGRAM) report examples/digits/logits.npy --labels examples/digits/labels.npy --svg docs/digits > /dev/null
-	SOFTARGMAX_UPDATE=1 $(CARGO) test --quiet --package softargmax-cli --test readme every_block
+	SOFTARGMAX_UPDATE=1 $(CARGO) test --quiet --package softargmax-cli --test all readme::every_block
 	$(PYTHON) benches/page.py
 	$(MAKE) accuracy
 
@@ -116,7 +120,7 @@ memory: ## the memory contrastive losses take at full size, write benches/result
 
 bench-python: .venv ## softmax of numpy arrays beside scipy, torch and onnxruntime (downloads them), write benches/results/python.json
 	.venv/bin/pip install --quiet --requirement benches/python/requirements.txt
-	.venv/bin/pip install --quiet --no-deps --requirement python/requirements-torch.txt
+	.venv/bin/python -c "import torch" 2>/dev/null || .venv/bin/pip install --quiet $(TORCH)
 	rm -rf $(TARGET_DIR)/wheels
 	.venv/bin/maturin build --manifest-path python/Cargo.toml --release --out $(TARGET_DIR)/wheels
 	.venv/bin/pip install --quiet --force-reinstall --no-deps $(TARGET_DIR)/wheels/*.whl

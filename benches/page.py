@@ -86,6 +86,29 @@ def sample():
     return data, table(["classes", "", "µs a token", "over a softmax of the row"], rows)
 
 
+def python():
+    """Arrays: a row for each shape and number of threads; calls on 10 numbers; callers in two threads."""
+    data = result("python")
+    of_shape = {}
+    for one in data["results"]:
+        of_shape.setdefault((f"{one['shape']}, {one['axis']}", one["threads"]), {})[one["name"]] = one
+    names = [name for name in next(iter(of_shape.values())) if name != "softargmax"]
+    arrays = [
+        [*key, f"{number(of['softargmax']['seconds'] * 1e3)} ms", *(spread(of[name]["ratio"]) for name in names)]
+        for key, of in of_shape.items()
+    ]
+    calls = [
+        [f"`{one['name']}`", f"{one['seconds'] * 1e6:.2f}", f"{one['beyond_exp'] * 1e6:.2f}"] for one in data["calls"]
+    ]
+    callers = [[f"`{one['name']}`", spread(one["times"])] for one in data["scaling"]]
+    return (
+        data,
+        table(["shape, axis", "threads", "softargmax", *names], arrays),
+        table(["call", "µs", "beyond `numpy.exp(x)`"], calls),
+        table(["", "calls of two threads over those of one"], callers),
+    )
+
+
 def picture(bars):
     """Times over that of a copy, f32: a group of bars for each shape, one bar for each function."""
     left, width, bar, gap = 130, 760, 13, 16
@@ -123,6 +146,8 @@ def pages():
     beside, of_peers = peers()
     fit, contrastive = result("fit"), result("contrastive")
     sampled, samples = sample()
+    numpys, arrays, calls, callers = python()
+    versions = ", ".join(f"{name} {version}" for name, version in numpys["versions"].items())
     machine = timed["machine"]
     page = f"""# Benchmarks
 
@@ -164,7 +189,21 @@ passes, the second with exponentials of f64 at two temperatures for each number.
 
 {sampled["bench"]}, commit {sampled["commit"]}: `make bench-sample`, [sample.json](../benches/results/sample.json).
 
-{samples}"""
+{samples}
+## From Python
+
+`make bench-python`, {numpys["machine"]["processor"]}, Python {numpys["python"]}, {versions}, commit {numpys["commit"]}, Cargo's profile {numpys["profile"]}, [python.json](../benches/results/python.json).
+f32 softmax at τ = {numpys["temperature"]}, which the others divide by first, as their users do. Results are new arrays but where it says `out`; times over
+those of `softargmax.softmax` into a new one.
+
+{arrays}
+Along axis 0 the others are faster on one thread, and torch on two. A call of `entropy` or `perplexity` on few numbers is mostly the
+library's statistics of a row. What a call costs on 10 numbers of f64, in microseconds:
+
+{calls}
+Calls on [100, 1000] by two threads of Python, each without Python's lock and on one core:
+
+{callers}"""
     return {"benchmarks.md": page, "benchmarks.svg": picture(bars)}
 
 

@@ -4,7 +4,7 @@ Every peer divides by τ first, as its users do. Results are new arrays, as with
 array given, where there is such a thing. Each answer is checked against float64 before anything is timed. A ratio is taken within
 a round. The cost of a call is that on 10 numbers, beside numpy's own plainest calls.
 
-    make bench-python        writes benches/results/python.json, and prints the table of docs/python.md
+    make bench-python        writes benches/results/python.json, of which benches/page.py makes docs/benchmarks.md
 """
 
 import json
@@ -87,6 +87,11 @@ def ways(threads, axis, ndim):
     return found
 
 
+def middle(values):
+    low, median, high = statistics.quantiles(values, n=4)
+    return {"median": median, "quartiles": [low, high]}
+
+
 def compare(threads, which):
     import numpy as np
     import scipy.special
@@ -117,7 +122,7 @@ def compare(threads, which):
                 times[name].append((time.perf_counter() - start) / loops)
         ours = times["softargmax"]
         for name, seconds in times.items():
-            ratios = sorted(s / o for s, o in zip(seconds, ours, strict=True))
+            ratios = [s / o for s, o in zip(seconds, ours, strict=True)]
             results.append({
                 "shape": shape,
                 "axis": axis,
@@ -125,9 +130,8 @@ def compare(threads, which):
                 "name": name,
                 "n": rounds,
                 "seconds": statistics.median(seconds),
-                "seconds_spread": [min(seconds), max(seconds)],
-                "ratio": statistics.median(ratios),
-                "ratio_spread": [ratios[0], ratios[-1]],
+                "seconds_range": [min(seconds), max(seconds)],
+                "ratio": middle(ratios),
             })
     return results
 
@@ -145,10 +149,16 @@ def calls():
         "softargmax.softmax(x, axis=-1, temperature=2.0)": lambda: softargmax.softmax(
             x, axis=-1, temperature=2.0
         ),
+        "softargmax.log_softmax(x)": lambda: softargmax.log_softmax(x),
+        "softargmax.logsumexp(x)": lambda: softargmax.logsumexp(x),
         "softargmax.entropy(x)": lambda: softargmax.entropy(x),
+        "softargmax.perplexity(x)": lambda: softargmax.perplexity(x),
+        "softargmax.expected_index(x)": lambda: softargmax.expected_index(x),
+        "softargmax.statistics(x)": lambda: softargmax.statistics(x),
         "numpy.exp(x)": lambda: np.exp(x),
         "x.sum(axis=-1, keepdims=True)": lambda: x.sum(axis=-1, keepdims=True),
         "scipy.special.softmax(x)": lambda: scipy.special.softmax(x),
+        "scipy.special.logsumexp(x)": lambda: scipy.special.logsumexp(x),
     }
     times = {name: [] for name in functions}
     for _ in range(15):
@@ -160,7 +170,7 @@ def calls():
             "name": name,
             "n": 15,
             "seconds": statistics.median(t),
-            "seconds_spread": [min(t), max(t)],
+            "seconds_range": [min(t), max(t)],
             "beyond_exp": statistics.median(a - b for a, b in zip(t, exp, strict=True)),
         }
         for name, t in times.items()
@@ -173,6 +183,8 @@ def scaling():
 
     import softargmax
 
+    # Each caller on its own: with two threads for every call, one caller would have both cores.
+    softargmax.set_num_threads(1)
     arrays = [np.random.default_rng(i).standard_normal((100, 1000), dtype=np.float32) for i in range(2)]
     outs = [np.empty_like(x) for x in arrays]
     functions = {
@@ -196,26 +208,8 @@ def scaling():
     found = []
     for name, function in functions.items():
         ratios = [seconds(function, 1) / seconds(function, 2) for _ in range(11)]
-        found.append({"name": name, "n": 11, "times": statistics.median(ratios), "spread": [min(ratios), max(ratios)]})
+        found.append({"name": name, "n": 11, "times": middle(ratios)})
     return found
-
-
-def table(document):
-    """What docs/python.md shows: each shape's time, and how many times as long the others take."""
-    others = ("softargmax, out", "numpy's copy", "scipy", "torch", "torch, out", "onnxruntime")
-    lines = [
-        f"| shape, axis | threads | softargmax | {' | '.join(others)} |",
-        f"| --- |{' ---: |' * (2 + len(others))}",
-    ]
-    found = {(tuple(r["shape"]), r["axis"], r["threads"], r["name"]): r for r in document["results"]}
-    for shape, axis, _ in SHAPES:
-        for threads in (1, 2):
-            of = {name: found[shape, axis, threads, name] for name in ("softargmax", *others)}
-            ms = of["softargmax"]["seconds"] * 1e3
-            time_ = f"{ms:.3g} ms" if ms >= 0.1 else f"{ms * 1e3:.2g} µs"
-            ratios = " | ".join(f"{of[name]['ratio']:.2f}" for name in others)
-            lines.append(f"| {list(shape)}, {axis} | {threads} | {time_} | {ratios} |")
-    return lines
 
 
 def version(name):
@@ -271,8 +265,10 @@ def main():
     for result in document["calls"]:
         print(f"{result['seconds'] * 1e6:9.2f} µs, {result['beyond_exp'] * 1e6:5.2f} beyond numpy.exp  {result['name']}")
     for result in document["scaling"]:
-        print(f"{result['times']:9.2f} times as much in two threads  {result['name']}")
-    print(*table(document), sep="\n")
+        print(f"{result['times']['median']:9.2f} times as much in two threads  {result['name']}")
+    for result in results:
+        of = f"{result['shape']}, axis {result['axis']}, threads {result['threads']}"
+        print(f"{result['seconds'] * 1e3:9.3g} ms, {result['ratio']['median']:5.2f} times softargmax's  {of}  {result['name']}")
 
 
 if __name__ == "__main__":

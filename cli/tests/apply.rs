@@ -1,11 +1,9 @@
 //! `softargmax apply` on files that are as they should be.
 
-mod files;
-
 use std::io::Read;
 use std::process::{Output, Stdio};
 
-use files::{Folder, command, f32_npy, f64_npy, npy, softargmax};
+use crate::files::{Folder, command, f32_npy, f64_npy, npy, softargmax};
 use half::f16;
 
 /// Header and numbers of a .npy file that the program wrote.

@@ -1,8 +1,6 @@
 //! What is refused: with exit code 2, a message that names file, row and reason, and no output left.
 
-mod files;
-
-use files::{Folder, command, f32_npy, f64_npy, npy, softargmax};
+use crate::files::{Folder, command, f32_npy, f64_npy, npy, softargmax};
 
 /// Applies to a file of these bytes and checks the refusal: every one of `parts` is in the message.
 #[track_caller]

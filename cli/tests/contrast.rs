@@ -1,11 +1,9 @@
 //! `softargmax contrast` as its users meet it.
 
-mod files;
-
 use std::path::Path;
 use std::process::Output;
 
-use files::{Folder, command, f32_npy, f64_npy, npy, softargmax};
+use crate::files::{Folder, command, f32_npy, f64_npy, npy, softargmax};
 use serde_json::Value;
 
 /// The digits' vectors and labels in a folder of their own.

@@ -2,11 +2,8 @@
 
 #![expect(clippy::excessive_precision, reason = "as mpmath gives them")]
 
-mod files;
-mod labelled;
-
-use files::{Folder, f64_npy};
-use labelled::{close, digits, json, refused, run};
+use crate::files::{self, Folder, f64_npy};
+use crate::labelled::{close, digits, json, refused, run};
 use serde_json::Value;
 
 /// The student and the teacher of the library's table, with the label of its decoupled parts.

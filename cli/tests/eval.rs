@@ -1,12 +1,9 @@
 //! `softargmax eval` as its users meet it.
 
-mod files;
-mod labelled;
-
 use std::path::Path;
 
-use files::{Folder, f64_npy};
-use labelled::{close, digits, run};
+use crate::files::{Folder, f64_npy};
+use crate::labelled::{self, close, digits, run};
 use serde_json::Value;
 
 #[track_caller]

@@ -1,12 +1,9 @@
 //! `softargmax fit` as its users meet it.
 
-mod files;
-mod labelled;
-
 use std::path::{Path, PathBuf};
 
-use files::{Folder, f64_npy, npy, softargmax};
-use labelled::{close, digits, refused, run};
+use crate::files::{Folder, f64_npy, npy, softargmax};
+use crate::labelled::{self, close, digits, refused, run};
 use serde_json::Value;
 
 /// No temperature fits best.

@@ -1,18 +1,12 @@
 //! The same rows in every format: the same bits out of `fit`, `eval` and `apply`; and what is refused.
 #![cfg(feature = "arrow")]
 
-mod files;
-#[allow(dead_code, reason = "other tests need more of it")]
-mod labelled;
-#[allow(dead_code, reason = "other tests need more of it")]
-mod tables;
-
 use std::fs;
 
-use files::{Folder, f32_npy, f64_npy, npy, softargmax};
-use labelled::{json, refused, run};
+use crate::files::{Folder, f32_npy, f64_npy, npy, softargmax};
+use crate::labelled::{json, refused, run};
+use crate::tables::{self, List, Rows, ipc, jsonl, npz, parquet, safetensors};
 use serde_json::Value;
-use tables::{List, Rows, ipc, jsonl, npz, parquet, safetensors};
 
 /// What a run says, less the name of the file.
 fn answer(folder: &Folder, verb: &[&str], logits: &str, labels: &str) -> Value {

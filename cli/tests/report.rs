@@ -1,11 +1,9 @@
 //! `softargmax report` as its users meet it.
 
-mod files;
-
 use std::path::Path;
 use std::process::Output;
 
-use files::{Folder, f32_npy, f64_npy, softargmax};
+use crate::files::{self, Folder, f32_npy, f64_npy, softargmax};
 use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::Value;
 

@@ -1,10 +1,7 @@
 //! What `softargmax fit --save` writes, and `apply` and `eval` by it.
 
-mod files;
-mod labelled;
-
-use files::{Folder, f64_npy};
-use labelled::{close, digits, refused, run};
+use crate::files::{Folder, f64_npy};
+use crate::labelled::{self, close, digits, refused, run};
 use serde_json::Value;
 
 /// The document of a fit.

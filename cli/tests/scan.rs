@@ -1,10 +1,7 @@
 //! `softargmax scan` and `softargmax merge` as their users meet them.
 
-mod files;
-mod labelled;
-
-use files::{Folder, f64_npy};
-use labelled::{close, digits, refused, run};
+use crate::files::{self, Folder, f64_npy};
+use crate::labelled::{self, close, digits, refused, run};
 use serde_json::Value;
 
 /// No temperature fits best.

@@ -1,4 +1,4 @@
-//! `softargmax sql` hands over to `softargmax-sql`.
+//! `softargmax sql` hands over to `softargmax-sql`. A program of its own, in which nothing else is started while it writes one.
 #![cfg(unix)]
 
 use std::fs;

@@ -1,10 +1,7 @@
 //! `softargmax teacher` as its users meet it.
 
-mod files;
-mod labelled;
-
-use files::{Folder, f32_npy, f64_npy, npy, softargmax};
-use labelled::{close, digits, json, refused, run};
+use crate::files::{Folder, f32_npy, f64_npy, npy, softargmax};
+use crate::labelled::{close, digits, json, refused, run};
 use serde_json::Value;
 
 /// Packs the digits into teacher.sat.

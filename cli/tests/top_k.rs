@@ -1,14 +1,7 @@
 //! Rows of which the likeliest classes alone are stored: what the rows of all classes give that they stand for.
 
-mod files;
-#[allow(dead_code, reason = "other tests need more of it")]
-mod labelled;
-#[cfg(feature = "arrow")]
-#[allow(dead_code, reason = "other tests need more of it")]
-mod tables;
-
-use files::{Folder, f32_npy, f64_npy, npy};
-use labelled::{json, refused, run};
+use crate::files::{Folder, f32_npy, f64_npy, npy};
+use crate::labelled::{self, json, refused, run};
 use serde_json::Value;
 
 const CLASSES: usize = 7;
@@ -103,7 +96,7 @@ impl TopK {
         ];
         #[cfg(feature = "arrow")]
         let names = {
-            let table = tables::top_k_parquet(&self.ids, &self.numbers, K, &self.labels);
+            let table = crate::tables::top_k_parquet(&self.ids, &self.numbers, K, &self.labels);
             folder.write("x.parquet", &table);
             [names, vec![["x.parquet:top", ":ids", ":label"]]].concat()
         };

@@ -1,4 +1,14 @@
-"""Softmax with temperature, p_i = exp(x_i/τ) / Σ_j exp(x_j/τ), done properly."""
+"""Softmax with temperature, p_i = exp(x_i/τ) / Σ_j exp(x_j/τ), done properly.
+
+    softmax, log_softmax, logsumexp              as in scipy.special, and temperature=, where=, out=
+    entropy, perplexity, statistics, …           what a distribution looks like
+    solve_temperature                            the τ that gives an entropy, a perplexity, a largest probability
+    fit_temperature, calibration_report, …       the τ that makes probabilities true, and how true they are
+    sample, log_prob, probabilities              draws, with an inference engine's parameters
+    cross_entropy, distillation, clip, moco, …   losses with their gradients
+
+`metrics` are figures by themselves. Imported when they are needed: softargmax.sklearn, softargmax.torch, softargmax.transformers, softargmax.arrow.
+"""
 
 from softargmax import metrics as metrics
 from softargmax._softargmax import (

@@ -1,6 +1,6 @@
 //! Which axes are rows' own, and arrays brought to rows.
 
-use ndarray::IxDyn;
+use ndarray::ArrayD;
 use numpy::npyffi::NPY_ORDER::NPY_CORDER;
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::intern;
@@ -102,6 +102,11 @@ impl<'py, T: numpy::Element> Laned<'py, T> {
         self.joined.is_none()
     }
 
+    /// Whether its rows lie one after the other.
+    pub(crate) fn is_rows(&self) -> bool {
+        self.axis + 1 == self.array.ndim() && self.array.is_c_contiguous()
+    }
+
     /// Something of the shape of `array`, in the original's shape.
     pub(crate) fn back<U: numpy::Element>(
         &self,
@@ -156,7 +161,8 @@ pub(crate) fn shaped<'py, T: numpy::Element>(
     shape: &[usize],
     out: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let array = PyArray1::from_vec(py, of_rows).reshape_with_order(IxDyn(shape), NPY_CORDER)?;
+    let of_rows = ArrayD::from_shape_vec(shape, of_rows).expect("one number for each row");
+    let array = PyArrayDyn::from_owned_array(py, of_rows);
     let Some(out) = out else { return number_if_0d(array) };
     let typed = out_of::<T>(out, shape)?;
     py.import(intern!(py, "numpy"))?
@@ -194,6 +200,5 @@ pub(crate) fn number_if_0d<'py, T: numpy::Element>(
     if array.ndim() > 0 {
         return Ok(array.into_any());
     }
-    let py = array.py();
-    array.call_method1(intern!(py, "__getitem__"), (PyTuple::empty(py),))
+    array.get_item(PyTuple::empty(array.py()))
 }

@@ -84,9 +84,8 @@ impl<'py> Call<'py> {
         let laned = Laned::of(a, &self.axes)?;
         let taus = self.temperature.for_rows(laned.dims(), laned.axis)?;
         let mask = self.mask.map(|mask| mask_of(&mask, a, &self.axes)).transpose()?;
-        let in_order = laned.axis + 1 == laned.dims().len() && laned.array.is_c_contiguous();
         let log_z = match (&mask, &taus) {
-            (None, &Taus::One(tau)) if !in_order => {
+            (None, &Taus::One(tau)) if !laned.is_rows() => {
                 let array = read(&laned.array, "a")?;
                 let (array, axis) = (array.as_array(), Axis(laned.axis));
                 let log_z =

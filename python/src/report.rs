@@ -26,7 +26,7 @@ use crate::work;
 /// Attributes
 /// ----------
 /// temperature : Temperature
-///     This one.
+///     The temperature of all that follows.
 /// summary : softargmax.metrics.Summary
 ///     NLL, Brier score, accuracy and confidence, with standard errors.
 /// ece, ece_equal_mass : softargmax.metrics.CalibrationError

@@ -103,7 +103,7 @@ def of_batches() -> list[Callable[[], object]]:
 
 
 def of_tensors() -> list[Callable[[], object]]:
-    torch = pytest.importorskip("torch", reason="torch is not installed: pip install -r python/requirements-torch.txt")
+    torch = pytest.importorskip("torch", reason="torch is not installed: make test-torch installs it")
     import softargmax.torch as st
     from softargmax.torch import functional as F
 

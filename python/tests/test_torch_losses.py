@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -r python/requirements-torch.txt")
+torch = pytest.importorskip("torch", reason="torch is not installed: make test-torch installs it")
 
 import softargmax as sa  # noqa: E402
 from softargmax.torch import _contrastive, _operators  # noqa: E402

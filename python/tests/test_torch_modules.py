@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="torch is not installed: pip install -r python/requirements-torch.txt")
+torch = pytest.importorskip("torch", reason="torch is not installed: make test-torch installs it")
 
 import softargmax as sa  # noqa: E402
 import softargmax.torch as st  # noqa: E402

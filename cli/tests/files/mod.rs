@@ -1,8 +1,5 @@
 //! Files to run the program on, and the program.
 
-// Not every test needs all of it.
-#![allow(dead_code)]
-
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;

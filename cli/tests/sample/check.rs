@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::{Folder, exits, json, npy, read_npy, refusal, text};
+use super::{Folder, exits, json, npy, read_npy, refusal, text};
 
 /// The draws checked are not from that distribution.
 const FAILED: i32 = 4;

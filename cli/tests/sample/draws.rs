@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{Folder, floats, json, npy, read_npy, refusal, text, tokens};
+use super::{Folder, floats, json, npy, read_npy, refusal, text, tokens};
 
 #[test]
 fn a_seed_is_a_sequence_of_draws() {
