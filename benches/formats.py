@@ -240,7 +240,6 @@ def measure(program, folder, target, parts):
         "schema": "softargmax.bench-formats/1",
         "command": "make bench-formats",
         "machine": machine(),
-        "commit": commit.stdout.strip(),
         "pyarrow": pa.__version__,
     }
     for part in parts or [*SHAPES, "large", "file"]:
@@ -252,6 +251,7 @@ def measure(program, folder, target, parts):
             count, classes = SHAPES[part]
             found = formats(program, folder / part, rounds=5)
             document[part] = {"rows": count, "classes": classes, "rounds": 5, "formats": found}
+        document[part]["commit"] = commit.stdout.strip()
         target.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(document, indent=2))
 
