@@ -147,12 +147,14 @@ impl<T: Element> Kernel for EachRow<'_, T> {
     fn run<S: Simd>(self, simd: S) {
         let EachRow { logits, taus, out } = self;
         let temperings = Temperings::<f64>::new(taus);
-        let (mut in_f32, mut wide) = (Vec::new(), Vec::new());
+        let (mut in_f32, mut wide) = (Vec::new(), vec![0.0; logits.classes()]);
+        let mut space = Space::default();
         for (i, (row, out)) in logits.iter().zip(out).enumerate() {
-            let row = in_real(row, &mut in_f32);
-            wide.clear();
-            wide.extend(row.iter().map(|x| x.to_f64()));
-            *out = of_row(simd, &wide, &temperings.of_row(i));
+            for (wide, x) in wide.iter_mut().zip(in_real(row, &mut in_f32)) {
+                *wide = x.to_f64();
+            }
+            let (row, tempering) = (&wide[..], &temperings.of_row(i));
+            *out = simd.call(OfRow { row, tempering, space: &mut space });
         }
     }
 }
@@ -177,13 +179,45 @@ impl<T: Element> Job for EachRow<'_, T> {
     }
 }
 
-fn of_row<S: Simd>(simd: S, row: &[f64], tempering: &Tempering<f64>) -> Statistics {
+/// Buffers that serve row after row.
+#[derive(Default)]
+struct Space {
+    staged: Vec<f64>,
+    scaled: Vec<f64>,
+    weights: Vec<f64>,
+    parts: Vec<Part>,
+}
+
+/// A kernel of f64, so that it is one for all types of logits.
+struct OfRow<'a> {
+    row: &'a [f64],
+    tempering: &'a Tempering<f64>,
+    space: &'a mut Space,
+}
+
+impl Kernel for OfRow<'_> {
+    type Output = Statistics;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Statistics {
+        let OfRow { row, tempering, space } = self;
+        of_row(simd, row, tempering, space)
+    }
+}
+
+#[inline(always)]
+fn of_row<S: Simd>(
+    simd: S,
+    row: &[f64],
+    tempering: &Tempering<f64>,
+    space: &mut Space,
+) -> Statistics {
     match (find_peak(simd, row), tempering) {
         (Peak::None { nan: true }, _) => Statistics::NONE,
         (Peak::None { nan: false }, _) => {
             Statistics { log_sum_exp: f64::NEG_INFINITY, ..Statistics::NONE }
         }
-        (Peak::Finite(max), Tempering::Finite(base)) => of_weights(simd, row, max, base),
+        (Peak::Finite(max), Tempering::Finite(base)) => of_weights(simd, row, max, base, space),
         (Peak::Finite(max), Tempering::ArgMax) if max != 0.0 => {
             in_the_limit(row, &share(row, false), max * f64::INFINITY)
         }
@@ -193,8 +227,18 @@ fn of_row<S: Simd>(simd: S, row: &[f64], tempering: &Tempering<f64>) -> Statisti
     }
 }
 
+#[inline(always)]
 fn first_of(row: &[f64], max: f64) -> Option<usize> {
-    row.iter().position(|&x| x == max)
+    for (i, chunk) in row.chunks(LANES).enumerate() {
+        let mut is_here = false;
+        for &x in chunk {
+            is_here |= x == max;
+        }
+        if is_here {
+            return chunk.iter().position(|&x| x == max).map(|at| i * LANES + at);
+        }
+    }
+    None
 }
 
 /// Mass shared equally by some entries. `log_sum_exp` is NaN where it is the log of their number.
@@ -245,6 +289,7 @@ struct Part {
 }
 
 /// Second and third moments of the whole, whose mean is `mean`, from those of its parts about their own.
+#[inline(always)]
 fn about(mean: f64, parts: &[Part]) -> (f64, f64) {
     let (mut second, mut third) = (Double::ZERO, Double::ZERO);
     for part in parts {
@@ -258,17 +303,24 @@ fn about(mean: f64, parts: &[Part]) -> (f64, f64) {
 }
 
 #[inline(always)]
-fn of_weights<S: Simd>(simd: S, row: &[f64], max: f64, base: &Base2<f64>) -> Statistics {
+fn of_weights<S: Simd>(
+    simd: S,
+    row: &[f64],
+    max: f64,
+    base: &Base2<f64>,
+    space: &mut Space,
+) -> Statistics {
+    let Space { staged, scaled, weights, parts } = space;
+    weights.resize(BLOCK, 0.0);
+    parts.clear();
     let plan = Plan::new(max, base);
     let max_weight = weight(plan.max, &plan.shift);
     let units = Units::new(row, max, &plan, base);
-    let (mut space, mut scaled, mut weights) = (Vec::new(), Vec::new(), [0.0; BLOCK]);
-    let mut parts = Vec::new();
     let (mut maxima, mut rest, mut distance, mut index) =
         (0.0, Double::ZERO, Double::ZERO, Double::ZERO);
     for (i, original) in row.chunks(BLOCK).enumerate() {
-        let block = plan.staged(original, &mut space);
-        let values = units.values(original, block, &mut scaled);
+        let block = plan.staged(original, staged);
+        let values = units.values(original, block, scaled);
         let weights = &mut weights[..block.len().next_multiple_of(LANES)];
         let mut sums = Weighed::ZERO;
         let plan = &plan;
@@ -286,14 +338,14 @@ fn of_weights<S: Simd>(simd: S, row: &[f64], max: f64, base: &Base2<f64>) -> Sta
             let mean = block_distance.hi / block_weight.hi;
             let mut sums = [Sum::ZERO; 2];
             simd.call(Centre { values, weights, units: &units, mean, sums: &mut sums });
-            let [second, third] = sums.map(|sum| sum.sum().hi);
+            let [second, third] = [sums[0].sum().hi, sums[1].sum().hi];
             parts.push(Part { weight: block_weight.hi, mean, second, third });
         }
     }
     let log_normaliser = plan.log_normaliser(maxima, rest);
     let total = rest.plus(Double::from(maxima).times(Double::from(max_weight)));
     let mean = distance.hi / total.hi;
-    let (second, third) = about(mean, &parts);
+    let (second, third) = about(mean, parts);
     // Multiplied before it is divided: the quotient may be subnormal, and then has few digits.
     let energy = distance.hi * base.inverse.hi / total.hi;
     let unit = units.exponent;
@@ -324,6 +376,7 @@ struct Units {
 }
 
 impl Units {
+    #[inline(always)]
     fn new(row: &[f64], max: f64, plan: &Plan<f64>, base: &Base2<f64>) -> Units {
         let of_tau = -base.inverse_exponent;
         if of_tau <= 150 {
@@ -338,6 +391,7 @@ impl Units {
     }
 
     /// The value that lies this far from the maximum.
+    #[inline(always)]
     fn value_at(&self, max: f64, distance: f64) -> f64 {
         match self.unstaged {
             None => max + ldexp(distance, self.exponent),
@@ -381,6 +435,7 @@ impl Sum {
         Sum { high, low }
     }
 
+    #[inline(always)]
     fn sum(&self) -> Double {
         let mut sum = Double::ZERO;
         for i in 0..LANES {
