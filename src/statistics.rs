@@ -326,11 +326,11 @@ fn of_weights<S: Simd>(
         let plan = &plan;
         simd.call(Weigh { block, values, weights, plan, units: &units, sums: &mut sums });
         let block_maxima = sums.maxima.sum().hi;
-        let block_distance = sums.distances.sum();
+        let (block_rest, block_distance) = (sums.rest.sum(), sums.distances.sum());
         let block_weight =
-            sums.rest.sum().plus(Double::from(block_maxima).times(Double::from(max_weight)));
+            block_rest.plus(Double::from(block_maxima).times(Double::from(max_weight)));
         maxima += block_maxima;
-        rest = rest.plus(sums.rest.sum());
+        rest = rest.plus(block_rest);
         distance = distance.plus(block_distance);
         let before = Double::from((i * BLOCK) as f64).times(block_weight);
         index = index.plus(sums.indices.sum()).plus(before);
@@ -437,11 +437,19 @@ impl Sum {
 
     #[inline(always)]
     fn sum(&self) -> Double {
-        let mut sum = Double::ZERO;
-        for i in 0..LANES {
-            sum = sum.plus(Double { hi: self.high[i], lo: self.low[i] });
+        // Halved each time: sixteen sums, one after the other, would wait for each other for longer than all the rest of a
+        // short row takes.
+        let Sum { mut high, mut low } = *self;
+        let mut width = LANES;
+        while width > 1 {
+            width /= 2;
+            for i in 0..width {
+                let other = Double { hi: high[i + width], lo: low[i + width] };
+                let sum = Double { hi: high[i], lo: low[i] }.plus(other);
+                (high[i], low[i]) = (sum.hi, sum.lo);
+            }
         }
-        sum
+        Double { hi: high[0], lo: low[0] }
     }
 }
 

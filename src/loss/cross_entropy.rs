@@ -230,8 +230,8 @@ impl<T: Element> Target<'_, '_, T> {
                 for (row, ((mass, shares), &weight)) in each.filter(|(_, (_, w))| **w > 0.0) {
                     widen(shares, &mut target);
                     let mut is_right = true;
-                    for &q in &target {
-                        is_right &= (q >= 0.0) & (q < f64::INFINITY);
+                    for q in &target {
+                        is_right &= (0.0..f64::INFINITY).contains(q);
                     }
                     if !is_right {
                         let reason = "a target is negative, infinite or NaN";
@@ -302,51 +302,49 @@ impl<T: Element> Kernel for EachRow<'_, T> {
         let (classes, temperings) = (logits.classes(), Temperings::<f64>::new(taus));
         let mut distribution = Distribution::default();
         let (mut row, mut target, mut errors) = (Vec::new(), Vec::new(), Vec::new());
-        let mut done = [false; ROWS];
-        for (i, logits) in logits.iter().enumerate() {
-            if i % ROWS == 0
-                && let Some(labelled) = &mut labelled
-            {
-                let end = (i + ROWS).min(weights.len());
-                done = labelled.rows(simd, i, end, &mut out);
-            }
-            if done[i % ROWS] {
-                continue;
-            }
-            let out_logits = &mut out.logits[i * classes..(i + 1) * classes];
-            if weights[i] == 0.0 {
-                out_logits.fill(T::of_f64(0.0));
-                (out.losses[i], out.tau[i]) = (0.0, 0.0);
-                continue;
-            }
-            let tempering = temperings.of_row(i);
-            widen(logits, &mut row);
-            if !distribution.fill(simd, &row, &tempering) {
-                out.losses[i] = f64::NAN;
-                continue;
-            }
-            match truth {
-                Truth::Labels(labels) => {
-                    target.clear();
-                    target.resize(classes, 0.0);
-                    if let Some(label) = labels.of_row(i) {
-                        target[label] = 1.0;
+        for start in (0..weights.len()).step_by(ROWS) {
+            let end = (start + ROWS).min(weights.len());
+            let done = match &mut labelled {
+                Some(labelled) => labelled.rows(simd, start, end, &mut out),
+                None => [false; ROWS],
+            };
+            for i in (start..end).filter(|i| !done[i - start]) {
+                let logits = &logits.as_slice()[i * classes..(i + 1) * classes];
+                let out_logits = &mut out.logits[i * classes..(i + 1) * classes];
+                if weights[i] == 0.0 {
+                    out_logits.fill(T::of_f64(0.0));
+                    (out.losses[i], out.tau[i]) = (0.0, 0.0);
+                    continue;
+                }
+                let tempering = temperings.of_row(i);
+                widen(logits, &mut row);
+                if !distribution.fill(simd, &row, &tempering) {
+                    out.losses[i] = f64::NAN;
+                    continue;
+                }
+                match truth {
+                    Truth::Labels(labels) => {
+                        target.clear();
+                        target.resize(classes, 0.0);
+                        if let Some(label) = labels.of_row(i) {
+                            target[label] = 1.0;
+                        }
+                    }
+                    Truth::Distributions(all) => {
+                        widen(&all.as_slice()[i * classes..(i + 1) * classes], &mut target);
                     }
                 }
-                Truth::Distributions(all) => {
-                    widen(&all.as_slice()[i * classes..(i + 1) * classes], &mut target);
+                smooth(&mut target, smoothing, &distribution);
+                Target { truth, classes: class_weights }.weigh(&mut target);
+                let factor = weights[i] / divisor;
+                let inverse = Inverse::new(&tempering);
+                let (loss, slope) = of_row(&distribution, &target, &mut errors);
+                for (out, error) in out_logits.iter_mut().zip(&errors) {
+                    *out = T::of_f64(inverse.times(error * factor));
                 }
+                out.losses[i] = weights[i] * loss;
+                out.tau[i] = inverse.times(slope * factor);
             }
-            smooth(&mut target, smoothing, &distribution);
-            Target { truth, classes: class_weights }.weigh(&mut target);
-            let factor = weights[i] / divisor;
-            let inverse = Inverse::new(&tempering);
-            let (loss, slope) = of_row(&distribution, &target, &mut errors);
-            for (out, error) in out_logits.iter_mut().zip(&errors) {
-                *out = T::of_f64(inverse.times(error * factor));
-            }
-            out.losses[i] = weights[i] * loss;
-            out.tau[i] = inverse.times(slope * factor);
         }
     }
 }

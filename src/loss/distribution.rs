@@ -199,8 +199,8 @@ impl<const N: usize> Totals<N> {
     #[inline(always)]
     pub(super) fn sums(&self) -> [f64; N] {
         let mut sums = [0.0; N];
-        for n in 0..N {
-            sums[n] = self.totals[n].hi;
+        for (sum, total) in sums.iter_mut().zip(&self.totals) {
+            *sum = total.hi;
         }
         sums
     }

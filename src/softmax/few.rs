@@ -185,12 +185,13 @@ impl<R: Real> PerRow<R> {
     pub(crate) fn exponents(&self) -> [f64; LANES] {
         let bias = R::ROUND + f64::from(R::BIAS);
         let mut exponents = [0.0; LANES];
-        for i in 0..LANES {
+        for (i, exponent) in exponents.iter_mut().enumerate() {
             let max = self.max[i].to_f64();
-            let exponent = max.mul_add(self.c[i], self.round[i].to_f64() - bias);
+            *exponent = max.mul_add(self.c[i], self.round[i].to_f64() - bias);
             // c of f64 has a second part; that of f32 is in one.
-            let low = if R::IN_DOUBLE { self.factor_low[i].to_f64() } else { 0.0 };
-            exponents[i] = if R::IN_DOUBLE { max.mul_add(low, exponent) } else { exponent };
+            if R::IN_DOUBLE {
+                *exponent = max.mul_add(self.factor_low[i].to_f64(), *exponent);
+            }
         }
         exponents
     }

@@ -195,8 +195,8 @@ impl<R: Real> Kernel for Finish<'_, R> {
         let exponents = group.lanes.exponents();
         let bias = power_of_two(-R::BIAS);
         let (mut logs, mut shares) = (Doubles::ZERO, Doubles::ZERO);
-        for i in 0..LANES {
-            let unit = exp2_reduced(exponents[i]);
+        for (i, &exponent) in exponents.iter().enumerate() {
+            let unit = exp2_reduced(exponent);
             if R::IN_DOUBLE {
                 let rest = Double { hi: rest[i], lo: correction[i] };
                 let share = rest.over(Double::from(unit));
