@@ -158,8 +158,8 @@ One thread, τ = {timed["temperature"]}, output reused; distillation at T = 4 al
 {speeds}
 Rows of ten classes are where the most is left: what a row costs at its ends counts for ten entries only. In the cache
 ([1, 1000], [1, 128256]) a copy is all but free, and the exponential is the floor: f32 softmax is thirteen
-operations an entry. Logarithms of short f64 rows are not
-yet taken many rows at a time, as those of f32 are; f16 and bf16 pay for two conversions.
+operations an entry. Logarithms of f64 rows are in
+double-double. f16 and bf16 are computed as f32 is, with a conversion before and one after.
 
 {few}## Beside other crates
 
