@@ -214,9 +214,9 @@ impl<R: Real> Kernel for Finish<'_, R> {
                 logs.hi[i] = ln_sum_in_f64(maxima, shares.hi[i]);
             }
         }
-        for i in 0..LANES {
+        for (i, &rest) in rest.iter().enumerate() {
             let max = group.lanes.max[i].to_f64();
-            let all_there = (rest[i] > 0.0) | (group.maxima[i].to_f64() == classes as f64);
+            let all_there = (rest > 0.0) | (group.maxima[i].to_f64() == classes as f64);
             let is_ordinary = group.lanes.ordinary[i] != R::NO_BITS;
             group.ordinary[i] = all_there & is_ordinary & (max.abs() < FARTHEST);
             group.log_partition[i] = if R::IN_DOUBLE {
