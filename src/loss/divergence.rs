@@ -39,6 +39,8 @@ pub(super) struct Ratios {
     pub(super) d: Vec<f64>,
     /// ln Z_q − ln Z_p.
     pub(super) normalisers: f64,
+    /// Whether p, and whether q, has a mask that the other has not.
+    alone: [bool; 2],
 }
 
 impl Ratios {
@@ -46,16 +48,17 @@ impl Ratios {
     pub(super) fn fill(&mut self, p: &Distribution, q: &Distribution) {
         let normalisers = q.log_normaliser - p.log_normaliser;
         self.d.resize(p.gaps.len(), 0.0);
+        // What the two logarithms have rounded away shows where the ratios are near 1, and only there.
+        let (mut are_near, mut in_p, mut in_q) = (true, false, false);
         for (d, (&a, &b)) in self.d.iter_mut().zip(q.gaps.iter().zip(&p.gaps)) {
             let apart = (a - b) + normalisers;
-            *d = if (a == b) & (a == f64::INFINITY) { 0.0 } else { apart };
+            let apart = if (a == b) & (a == f64::INFINITY) { 0.0 } else { apart };
+            are_near &= apart.abs() <= NEAR;
+            in_p |= apart == f64::NEG_INFINITY;
+            in_q |= apart == f64::INFINITY;
+            *d = apart;
         }
-        self.normalisers = normalisers;
-        // What the two logarithms have rounded away shows where the ratios are near 1, and only there.
-        let mut are_near = true;
-        for d in &self.d {
-            are_near &= d.abs() <= NEAR;
-        }
+        (self.normalisers, self.alone) = (normalisers, [in_p, in_q]);
         if are_near {
             // Σ p (e^(−d) − 1)
             let [lost] = sums!(p in &p.p, d in &self.d => [p * decay(d)]);
@@ -181,7 +184,7 @@ pub(super) fn of_distributions(
 ) -> (f64, f64) {
     let d = &ratios.d;
     let (Distribution { p, gaps: b, .. }, Distribution { p: q, gaps: a, .. }) = (p, q);
-    let (in_p, in_q) = masked_alone(b, a);
+    let [in_p, in_q] = ratios.alone;
     errors.resize(d.len(), 0.0);
     match divergence {
         Divergence::TeacherToStudent => {
@@ -228,18 +231,6 @@ pub(super) fn of_distributions(
             (0.5 * (of_p + of_q), 0.5 * (of_student + of_teacher))
         }
     }
-}
-
-/// Whether an entry is masked in the first alone, and whether one is in the second alone.
-#[inline(always)]
-fn masked_alone(first: &[f64], second: &[f64]) -> (bool, bool) {
-    let mut alone = (false, false);
-    for (&a, &b) in first.iter().zip(second) {
-        let (in_first, in_second) = (a == f64::INFINITY, b == f64::INFINITY);
-        alone.0 |= in_first & !in_second;
-        alone.1 |= in_second & !in_first;
-    }
-    alone
 }
 
 /// Whether τ is so far above the logits that only the limit is left of both.
