@@ -308,6 +308,10 @@ fn columns((rows, classes): (usize, usize)) -> Vec<Value> {
     results
 }
 
+/// What writes to a buffer, on the threads of a pool.
+#[cfg(feature = "rayon")]
+type Timed<'a> = &'a mut (dyn FnMut(&mut [f32]) + Send);
+
 /// How many times as fast two threads are as one.
 #[cfg(feature = "rayon")]
 fn two_threads((rows, classes): (usize, usize)) -> Vec<Value> {
@@ -331,7 +335,7 @@ fn two_threads((rows, classes): (usize, usize)) -> Vec<Value> {
         let (logits, options) = (view(logits, classes), Default::default());
         black_box(cross_entropy_into(logits, labels, tau(), &options, to).expect("a loss"));
     };
-    let functions: [(&str, &mut (dyn FnMut(&mut [f32]) + Send)); 3] = [
+    let functions: [(&str, Timed); 3] = [
         ("copy", &mut { copy }),
         ("softmax", &mut { softmax }),
         ("cross_entropy", &mut cross_entropy),
