@@ -83,7 +83,7 @@ accuracy: ## measure the error over the oracle grid, write docs/accuracy.md
 	$(CARGO) bench --bench accuracy -- --write $(CURDIR)/docs/accuracy.md
 
 bench: ## measure the speed, write benches/results/speed.json
-	$(CARGO) bench --bench speed -- --json $(CURDIR)/benches/results/speed.json
+	$(CARGO) bench --features ndarray --bench speed -- --json $(CURDIR)/benches/results/speed.json
 
 guard: ## fail where a kernel is no longer vectors (part of check)
 	$(CARGO) bench --bench speed -- --guard

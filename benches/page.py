@@ -24,8 +24,12 @@ def table(head, rows):
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
 
 
-def shape(rows, classes):
-    return f"[{rows}, {classes}]"
+# A call with next to nothing to do.
+CALL = (1, 10)
+
+
+def shape(rows, classes, axis=None):
+    return f"[{rows}, {classes}]" + ("" if axis is None else f", axis {axis}")
 
 
 def spread(of):
@@ -39,10 +43,15 @@ def number(x):
 
 def speed():
     data = result("speed")
-    rows = {}
+    rows, calls = {}, []
     for one in data["results"]:
-        if one["function"] != "copy":
-            key = (one["dtype"], one["rows"], one["classes"])
+        size = (one["rows"], one["classes"])
+        if size == CALL:
+            ns = one["ns_per_element"]
+            low, median, high = (number(of * size[1]) for of in (ns["quartiles"][0], ns["median"], ns["quartiles"][1]))
+            calls.append([one["dtype"], f"`{one['function']}`", f"{median} ({low}–{high})"])
+        elif one["function"] != "copy":
+            key = (one["dtype"], *size, one.get("axis"))
             rows.setdefault(key, {})[one["function"]] = one["ratio_to_copy"]
     cells = [
         [dtype, shape(*size), *(spread(of[name]) if name in of else "" for name in FUNCTIONS)]
@@ -50,7 +59,16 @@ def speed():
     ]
     head = ["type", "shape", *(f"`{name}`" for name in FUNCTIONS)]
     bars = {tuple(size): of for (dtype, *size), of in rows.items() if dtype == "f32"}
-    return data, table(head, cells), bars
+    threads = [
+        [f"`{one['function']}`", shape(one["rows"], one["classes"]), spread(one["times_as_fast"])]
+        for one in data.get("two_threads", [])
+    ]
+    few = ""
+    if calls:
+        few += f"A call with one row of ten, in nanoseconds:\n\n{table(['type', 'function', 'a call'], calls)}\n"
+    if threads:
+        few += f"Two threads beside one, f32, times as fast:\n\n{table(['function', 'shape', 'two threads'], threads)}\n"
+    return data, table(head, cells), few, bars
 
 
 def peers():
@@ -142,7 +160,7 @@ svg {{ background: #fff }} text {{ fill: #222 }} .number {{ font-size: 10px }} .
 
 
 def pages():
-    timed, speeds, bars = speed()
+    timed, speeds, few, bars = speed()
     beside, of_peers = peers()
     fit, contrastive = result("fit"), result("contrastive")
     sampled, samples = sample()
@@ -165,10 +183,10 @@ One thread, τ = {timed["temperature"]}, output reused; distillation at T = 4 al
 {speeds}
 Rows of ten classes are where the most is left: what a row costs at its ends counts for ten entries only. In the cache
 ([1, 1000], [1, 128256]) a copy is all but free, and the exponential is the floor: f32 softmax is thirteen
-operations an entry. Logarithms of short f64 rows are not
-yet taken many rows at a time, as those of f32 are; f16 and bf16 pay for two conversions.
+operations an entry. Logarithms of f64 rows are in
+double-double. f16 and bf16 are computed as f32 is, with a conversion before and one after.
 
-## Beside other crates
+{few}## Beside other crates
 
 {beside["bench"]}, {beside["machine"]}, {beside["isa"]}, commit {beside["commit"]}: `make bench-peers`, [peers.json](../benches/results/peers.json). Times over ours: below 1 the
 other one is faster. A short row in the cache is a draw with rten-vecmath.

@@ -3,7 +3,8 @@
 //! ```text
 //! for each type and shape:   check the answers against the plain formula in f64
 //!                            rounds: copy, softmax, log_softmax, log_sum_exp, cross_entropy with its gradients,
-//!                            one after the other; of f16 and bf16 softmax, of f32 also distillation
+//!                            one after the other; of f16 and bf16 softmax, of f32 also distillation, softmax along
+//!                            the first axis (feature ndarray), and everything on two threads beside one
 //! ratio to the copy:         taken within a round, so that a machine that slows down slows both
 //! ```
 //!
@@ -26,9 +27,22 @@ use softargmax::{
 };
 
 const TAU: f64 = 0.07;
-const SHAPES: [(usize, usize); 6] =
-    [(1, 1000), (4096, 1000), (50_000, 1000), (1, 128_256), (64, 128_256), (1_000_000, 10)];
+/// The first is a call with next to nothing to do.
+const SHAPES: [(usize, usize); 7] = [
+    (1, 10),
+    (1, 1000),
+    (4096, 1000),
+    (50_000, 1000),
+    (1, 128_256),
+    (64, 128_256),
+    (1_000_000, 10),
+];
 const HALF_SHAPES: [(usize, usize); 2] = [(4096, 1000), (50_000, 1000)];
+#[cfg(feature = "rayon")]
+const LARGE: [(usize, usize); 4] = [(4096, 1000), (50_000, 1000), (64, 128_256), (1_000_000, 10)];
+/// Softmax along the first axis.
+#[cfg(feature = "ndarray")]
+const COLUMNS: (usize, usize) = (1000, 4096);
 const DISTILLED: [(usize, usize); 2] = [(4096, 1000), (512, 32_000)];
 const ROUNDS: usize = 21;
 /// Elements a contestant computes in a round, at least.
@@ -65,8 +79,14 @@ fn main() -> ExitCode {
         for shape in DISTILLED {
             results.extend(distillation_of(shape));
         }
+        #[cfg(feature = "ndarray")]
+        results.extend(columns(COLUMNS));
+        #[cfg(feature = "rayon")]
+        let beside_one: Vec<Value> = LARGE.into_iter().flat_map(two_threads).collect();
+        #[cfg(not(feature = "rayon"))]
+        let beside_one = Vec::new();
         if let Some(path) = value("--json") {
-            let report = report(threads, &guard, &results);
+            let report = report(threads, &guard, &results, &beside_one);
             if let Err(error) = std::fs::write(&path, report) {
                 eprintln!("{path}: {error}");
                 failed = true;
@@ -266,6 +286,86 @@ fn distillation_of((rows, classes): (usize, usize)) -> Vec<Value> {
     results("f32", (rows, classes), &["copy", "distillation"], &times)
 }
 
+/// Softmax along the first axis of an array, beside the copy.
+#[cfg(feature = "ndarray")]
+fn columns((rows, classes): (usize, usize)) -> Vec<Value> {
+    use ndarray::{Array2, Axis};
+    let logits = Array2::from_shape_vec((rows, classes), normal::<f32>(rows * classes));
+    let logits = &logits.expect("an array");
+    let (mut copied, mut p) = (logits.clone(), logits.clone());
+    let times = interleaved(
+        rows * classes,
+        &mut [&mut || black_box(&mut copied).assign(black_box(logits)), &mut || {
+            softargmax::softmax_axis_into(black_box(logits), Axis(0), tau(), &mut p)
+                .expect("softmax")
+        }],
+    );
+    print!("axis 0 of ");
+    let mut results = results("f32", (rows, classes), &["copy", "softmax"], &times);
+    for result in &mut results {
+        result["axis"] = json!(0);
+    }
+    results
+}
+
+/// What writes to a buffer, on the threads of a pool.
+#[cfg(feature = "rayon")]
+type Timed<'a> = &'a mut (dyn FnMut(&mut [f32]) + Send);
+
+/// How many times as fast two threads are as one.
+#[cfg(feature = "rayon")]
+fn two_threads((rows, classes): (usize, usize)) -> Vec<Value> {
+    let logits: &Vec<f32> = &normal(rows * classes);
+    let labels: &Vec<i64> = &(0..rows).map(|i| (i * 7919 % classes) as i64).collect();
+    let [one, two] = [1, 2].map(|n| {
+        rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("a pool of threads")
+    });
+    let (mut to, mut d_tau) = (logits.clone(), vec![0.0; rows]);
+    let copy = |to: &mut [f32]| {
+        let middle = to.len() / 2;
+        let ((a, b), (from_a, from_b)) = (to.split_at_mut(middle), logits.split_at(middle));
+        rayon::join(|| a.copy_from_slice(from_a), || b.copy_from_slice(from_b));
+    };
+    let softmax = |to: &mut [f32]| {
+        softmax_into(view(logits, classes), tau(), to).expect("softmax");
+    };
+    let mut cross_entropy = |to: &mut [f32]| {
+        let labels = Labels::new(labels, classes).expect("labels");
+        let to = LossMut { logits: to, tau: &mut d_tau };
+        let (logits, options) = (view(logits, classes), Default::default());
+        black_box(cross_entropy_into(logits, labels, tau(), &options, to).expect("a loss"));
+    };
+    let functions: [(&str, Timed); 3] = [
+        ("copy", &mut { copy }),
+        ("softmax", &mut { softmax }),
+        ("cross_entropy", &mut cross_entropy),
+    ];
+    let mut results = Vec::new();
+    for (name, function) in functions {
+        let (to, mut times) = (&mut to[..], [Vec::new(), Vec::new()]);
+        for round in 0..=ROUNDS {
+            for (pool, times) in [&one, &two].into_iter().zip(&mut times) {
+                let start = Instant::now();
+                pool.install(|| function(to));
+                if round > 0 {
+                    times.push(start.elapsed().as_secs_f64());
+                }
+            }
+        }
+        let times_as_fast = ratios(&times[0], &times[1]);
+        let ([low, median, high], shape) =
+            (times_as_fast.quartiles, format!("[{rows}, {classes}]"));
+        println!(
+            "two threads {shape:14} {name:13} {median:.2} x as fast as one ({low:.2}..{high:.2})"
+        );
+        results.push(json!({
+            "function": name, "dtype": "f32", "rows": rows, "classes": classes,
+            "times_as_fast": { "median": rounded(median), "quartiles": [rounded(low), rounded(high)] },
+        }));
+    }
+    results
+}
+
 /// Prints what was measured at one shape, and returns it.
 fn results(
     dtype: &str,
@@ -362,7 +462,7 @@ fn guard_of<T: Number>(best: Isa, chain_limit: f64) -> Value {
     })
 }
 
-fn report(threads: usize, guard: &Value, results: &[Value]) -> String {
+fn report(threads: usize, guard: &Value, results: &[Value], beside_one: &[Value]) -> String {
     let unknown = || String::from("unknown");
     let cpu = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
@@ -386,9 +486,15 @@ fn report(threads: usize, guard: &Value, results: &[Value]) -> String {
     });
     // One result a line, so that a diff of two files can be read.
     let head = format!("{head:#}");
-    let lines: Vec<String> = results.iter().map(|result| format!("    {result}")).collect();
+    let lines = |results: &[Value]| {
+        let lines: Vec<String> = results.iter().map(|result| format!("    {result}")).collect();
+        lines.join(",\n")
+    };
+    let (results, beside_one) = (lines(results), lines(beside_one));
     let head = head.trim_end().trim_end_matches('}').trim_end();
-    format!("{head},\n  \"results\": [\n{}\n  ]\n}}\n", lines.join(",\n"))
+    format!(
+        "{head},\n  \"results\": [\n{results}\n  ],\n  \"two_threads\": [\n{beside_one}\n  ]\n}}\n"
+    )
 }
 
 fn output(program: &str, arguments: &[&str]) -> Option<String> {

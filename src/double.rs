@@ -35,8 +35,18 @@ impl Double {
     pub(crate) const LN_2: Double =
         Double { hi: f64::from_bits(0x3fe62e42fefa39ef), lo: f64::from_bits(0x3c7abc9e3b39803f) };
 
+    #[inline(always)]
     pub(crate) fn from(value: f64) -> Double {
         Double { hi: value, lo: 0.0 }
+    }
+
+    /// This one where it is `right`, else the other.
+    #[inline(always)]
+    pub(crate) fn or(self, other: Double, right: bool) -> Double {
+        Double {
+            hi: if right { self.hi } else { other.hi },
+            lo: if right { self.lo } else { other.lo },
+        }
     }
 
     #[inline(always)]
@@ -64,6 +74,7 @@ impl Double {
     }
 
     /// Multiplies by 2^`exponent`, exactly as long as the result is a normal number.
+    #[inline(always)]
     pub(crate) fn ldexp(self, exponent: i32) -> Double {
         Double { hi: ldexp(self.hi, exponent), lo: ldexp(self.lo, exponent) }
     }

@@ -270,7 +270,9 @@ holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true, single: |_| None, tran
 });
 
 #[cfg(feature = "half")]
-use ::half::slice::HalfFloatSliceExt;
+use crate::simd::dispatch;
+#[cfg(feature = "half")]
+use crate::simd::half::{Narrow, Widen};
 
 #[cfg(feature = "half")]
 macro_rules! half {
@@ -287,10 +289,10 @@ macro_rules! half {
                 <$half>::to_f64(self)
             }
             fn read(from: &[Self], to: &mut [f32]) {
-                from.convert_to_f32_slice(to)
+                dispatch(Widen { from, to })
             }
             fn write(from: &[f32], to: &mut [Self]) {
-                to.convert_from_f32_slice(from)
+                dispatch(Narrow { from, to })
             }
             #[inline(always)]
             fn as_real(_: &[Self]) -> Option<&[f32]> {

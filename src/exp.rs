@@ -91,11 +91,13 @@ fn reduced<R: Real>(x: R, shift: &Shift<R>) -> (R, R) {
 }
 
 /// e^x for f64, within 1 ULP where the result is normal; 0 and ∞ beyond the range.
+#[inline(always)]
 pub(crate) fn exp(x: f64) -> f64 {
     exp_double(Double::from(x))
 }
 
 /// e^(hi + lo).
+#[inline(always)]
 pub(crate) fn exp_double(x: Double) -> f64 {
     if x.hi.is_nan() || x.hi > 710.0 {
         return x.hi * f64::INFINITY;
@@ -122,25 +124,23 @@ pub(crate) fn exp2_reduced(r: f64) -> f64 {
 /// ```text
 /// v = 2^j · f, f in [√½, √2)      ln v = j ln 2 + 2 atanh(s),  s = (f − 1)/(f + 1),  |s| ≤ 0.172
 /// ```
+#[inline(always)]
 pub(crate) fn ln_sum(count: f64, rest: Double) -> Double {
     let sum = Double::from(count).plus(rest);
-    if sum.hi == f64::INFINITY || sum.hi.is_nan() {
-        return Double::from(sum.hi);
-    }
-    if count == 1.0 && rest.hi < 1e-33 {
-        return rest; // ln(1 + y) = y; below the normal numbers the division would lose it
-    }
-    let mut exponent = ((sum.hi.to_bits() >> 52) as i32) - 1023;
-    if sum.hi * power_of_two(-exponent) >= std::f64::consts::SQRT_2 {
+    // No returns on the way: lanes go it together, also those of rows that have no answer.
+    let is_sum = (sum.hi >= 1.0) & (sum.hi < f64::INFINITY);
+    // So far that 2^-j is a normal number.
+    let (down, lifted) = if sum.hi >= power_of_two(1000) { (-64, 64) } else { (0, 0) };
+    let size = if is_sum { sum.hi * power_of_two(down) } else { 1.0 };
+    let mut exponent = ((size.to_bits() >> 52) as i32) - 1023;
+    if size * power_of_two(-exponent) >= std::f64::consts::SQRT_2 {
         exponent += 1;
     }
-    let (f, f_minus_one) = if exponent == 0 {
-        // The sum has rounded `rest` away; the numerator must not.
-        (sum, Double::from(count - 1.0).plus(rest))
-    } else {
-        let f = sum.ldexp(-exponent);
-        (f, f.plus(Double::from(-1.0)))
-    };
+    let scale = power_of_two(down) * power_of_two(-exponent);
+    let f = Double { hi: sum.hi * scale, lo: sum.lo * scale };
+    // The sum has rounded `rest` away; the numerator must not.
+    let (near, far) = (Double::from(count - 1.0).plus(rest), f.plus(Double::from(-1.0)));
+    let f_minus_one = near.or(far, exponent == 0);
     let s = f_minus_one.over(f.plus(Double::ONE));
     // 2 atanh(s) = 2s + 2s³ (1/3 + s²/5 + s⁴/7 + …); the series is 1/100 of the whole at most, so f64
     // is enough for it. s² ≤ 0.0295: 13 terms leave 2^-70.
@@ -150,10 +150,13 @@ pub(crate) fn ln_sum(count: f64, rest: Double) -> Double {
         series = f64::mul_add(series, square, 1.0 / f64::from(2 * n + 3));
     }
     let tail = 2.0 * s.hi * square * series;
-    Double::LN_2
-        .times(Double::from(f64::from(exponent)))
+    let log = Double::LN_2
+        .times(Double::from(f64::from(exponent + lifted)))
         .plus(Double { hi: 2.0 * s.hi, lo: 2.0 * s.lo })
-        .plus(Double::from(tail))
+        .plus(Double::from(tail));
+    // ln(1 + y) = y; below the normal numbers the division would lose it.
+    let log = rest.or(log, (count == 1.0) & (rest.hi < 1e-33));
+    log.or(Double::from(sum.hi), is_sum)
 }
 
 /// The same in f64, within 2 ULP: for sums over many rows, a row at a time.
@@ -208,6 +211,7 @@ mod tests {
             let got = ln_sum_in_f64(count, rest);
             assert!((got - want).abs() <= want * 4.5e-16, "ln({count} + {rest}) = {got:e}");
         }
+        assert_eq!(ln_sum(1.0, Double::from(1e308)).hi, 709.1962086421661);
     }
 
     #[test]

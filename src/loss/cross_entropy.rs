@@ -11,7 +11,7 @@
 //! A row is swept for its maximum, for its weights and their sum, and for what a loss makes of them: in f64. Rows with a
 //! label and nothing else in their target have a faster way, `labelled/`.
 
-use super::distribution::{Distribution, FARTHEST, Inverse, sums};
+use super::distribution::{Distribution, FARTHEST, Inverse, sums, widen};
 use super::labelled::{Labelled, ROWS, Space};
 use super::{Loss, LossMut, Reduction, Shares, checked_weights, refuse_zero, refused};
 use crate::element::Element;
@@ -148,7 +148,7 @@ pub fn cross_entropy_into<'a, 't, T: Element>(
             *weight = if label.is_some() { *weight } else { 0.0 };
         }
     }
-    let masses = truth.masses(&weights)?;
+    let masses = truth.masses(&weights, options.reduction)?;
     refuse_zero(taus, &weights)?;
     let shares = Shares::new(weights, options.reduction, &masses)?;
     let mut losses = vec![0.0; rows];
@@ -205,24 +205,41 @@ impl<T: Element> Target<'_, '_, T> {
         self.classes.map_or(1.0, |weights| weights[class])
     }
 
-    /// Of each row its weight times Σ c·target; checks the distributions of those that count.
-    fn masses(&self, weights: &[f64]) -> Result<Vec<f64>, Error> {
+    #[inline(always)]
+    fn weigh(&self, target: &mut [f64]) {
+        if let Some(weights) = self.classes {
+            for (q, weight) in target.iter_mut().zip(weights) {
+                *q *= weight;
+            }
+        }
+    }
+
+    /// Of each row its weight times Σ c·target, where the reduction asks for it; checks the distributions of those that count.
+    fn masses(&self, weights: &[f64], reduction: Reduction) -> Result<Vec<f64>, Error> {
         let mut masses = vec![0.0; weights.len()];
         match self.truth {
+            Truth::Labels(_) if reduction != Reduction::WeightedMean => {}
             Truth::Labels(labels) => {
                 for ((mass, label), weight) in masses.iter_mut().zip(labels.iter()).zip(weights) {
                     *mass = label.map_or(0.0, |label| weight * self.of_class(label));
                 }
             }
             Truth::Distributions(all) => {
+                let mut target = Vec::new();
                 let each = masses.iter_mut().zip(all.iter()).zip(weights).enumerate();
                 for (row, ((mass, shares), &weight)) in each.filter(|(_, (_, w))| **w > 0.0) {
-                    if shares.iter().any(|q| !(q.to_f64() >= 0.0 && q.to_f64() < f64::INFINITY)) {
+                    widen(shares, &mut target);
+                    let mut is_right = true;
+                    for q in &target {
+                        is_right &= (0.0..f64::INFINITY).contains(q);
+                    }
+                    if !is_right {
                         let reason = "a target is negative, infinite or NaN";
                         return Err(Error::Row { row, reason });
                     }
-                    let term = |class: usize| [shares[class].to_f64() * self.of_class(class)];
-                    *mass = weight * sums(shares.len(), term)[0];
+                    self.weigh(&mut target);
+                    let [total] = sums!(a in &target => [a]);
+                    *mass = weight * total;
                 }
             }
         }
@@ -284,55 +301,50 @@ impl<T: Element> Kernel for EachRow<'_, T> {
         };
         let (classes, temperings) = (logits.classes(), Temperings::<f64>::new(taus));
         let mut distribution = Distribution::default();
-        let (mut row, mut target) = (Vec::new(), Vec::new());
-        let mut done = [false; ROWS];
-        for (i, logits) in logits.iter().enumerate() {
-            if i % ROWS == 0
-                && let Some(labelled) = &mut labelled
-            {
-                let end = (i + ROWS).min(weights.len());
-                done = labelled.rows(simd, i, end, &mut out);
-            }
-            if done[i % ROWS] {
-                continue;
-            }
-            let out_logits = &mut out.logits[i * classes..(i + 1) * classes];
-            if weights[i] == 0.0 {
-                out_logits.fill(T::of_f64(0.0));
-                (out.losses[i], out.tau[i]) = (0.0, 0.0);
-                continue;
-            }
-            let tempering = temperings.of_row(i);
-            row.clear();
-            row.extend(logits.iter().map(|x| x.to_f64()));
-            if !distribution.fill(simd, &row, &tempering) {
-                out.losses[i] = f64::NAN;
-                continue;
-            }
-            target.clear();
-            match truth {
-                Truth::Labels(labels) => {
-                    target.resize(classes, 0.0);
-                    if let Some(label) = labels.of_row(i) {
-                        target[label] = 1.0;
+        let (mut row, mut target, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        for start in (0..weights.len()).step_by(ROWS) {
+            let end = (start + ROWS).min(weights.len());
+            let done = match &mut labelled {
+                Some(labelled) => labelled.rows(simd, start, end, &mut out),
+                None => [false; ROWS],
+            };
+            for i in (start..end).filter(|i| !done[i - start]) {
+                let logits = &logits.as_slice()[i * classes..(i + 1) * classes];
+                let out_logits = &mut out.logits[i * classes..(i + 1) * classes];
+                if weights[i] == 0.0 {
+                    out_logits.fill(T::of_f64(0.0));
+                    (out.losses[i], out.tau[i]) = (0.0, 0.0);
+                    continue;
+                }
+                let tempering = temperings.of_row(i);
+                widen(logits, &mut row);
+                if !distribution.fill(simd, &row, &tempering) {
+                    out.losses[i] = f64::NAN;
+                    continue;
+                }
+                match truth {
+                    Truth::Labels(labels) => {
+                        target.clear();
+                        target.resize(classes, 0.0);
+                        if let Some(label) = labels.of_row(i) {
+                            target[label] = 1.0;
+                        }
+                    }
+                    Truth::Distributions(all) => {
+                        widen(&all.as_slice()[i * classes..(i + 1) * classes], &mut target);
                     }
                 }
-                Truth::Distributions(all) => {
-                    let shares = &all.as_slice()[i * classes..(i + 1) * classes];
-                    target.extend(shares.iter().map(|q| q.to_f64()));
+                smooth(&mut target, smoothing, &distribution);
+                Target { truth, classes: class_weights }.weigh(&mut target);
+                let factor = weights[i] / divisor;
+                let inverse = Inverse::new(&tempering);
+                let (loss, slope) = of_row(&distribution, &target, &mut errors);
+                for (out, error) in out_logits.iter_mut().zip(&errors) {
+                    *out = T::of_f64(inverse.times(error * factor));
                 }
+                out.losses[i] = weights[i] * loss;
+                out.tau[i] = inverse.times(slope * factor);
             }
-            smooth(&mut target, smoothing, &distribution);
-            if let Some(class_weights) = class_weights {
-                target.iter_mut().zip(class_weights).for_each(|(q, weight)| *q *= weight);
-            }
-            let factor = weights[i] / divisor;
-            let inverse = Inverse::new(&tempering);
-            let (loss, slope) = of_row(&distribution, &target, |k, error| {
-                out_logits[k] = T::of_f64(inverse.times(error * factor));
-            });
-            out.losses[i] = weights[i] * loss;
-            out.tau[i] = inverse.times(slope * factor);
         }
     }
 }
@@ -375,36 +387,41 @@ fn smooth(target: &mut [f64], smoothing: f64, distribution: &Distribution) {
     if smoothing == 0.0 {
         return;
     }
-    let there = |i: usize| if distribution.is_masked(i) { 0.0 } else { 1.0 };
-    let [total, count] = sums(target.len(), |i| [target[i], there(i)]);
+    let gaps = &distribution.gaps;
+    let [total, count] = sums!(q in target, gap in gaps => [q, there(gap)]);
     let even = smoothing * total / count;
-    for (i, q) in target.iter_mut().enumerate() {
-        *q = (1.0 - smoothing) * *q + even * there(i);
+    for (q, &gap) in target.iter_mut().zip(gaps) {
+        *q = (1.0 - smoothing) * *q + even * there(gap);
     }
 }
 
-/// The cross-entropy of a distribution with weights a, and τ times its derivative in τ; `error` takes A p_i − a_i.
+/// 1 where an entry is not masked, 0 where it is.
+#[inline(always)]
+fn there(gap: f64) -> f64 {
+    if gap == f64::INFINITY { 0.0 } else { 1.0 }
+}
+
+/// The cross-entropy of a distribution with weights a, and τ times its derivative in τ; `errors` gets A p_i − a_i.
 #[inline(always)]
 pub(super) fn of_row(
     distribution: &Distribution,
     target: &[f64],
-    mut error: impl FnMut(usize, f64),
+    errors: &mut Vec<f64>,
 ) -> (f64, f64) {
-    let [total] = sums(target.len(), |i| [target[i]]);
-    let excess = |i: usize| {
-        let (p, a) = (distribution.p[i], target[i]);
-        p * (total - a) - a * distribution.missed(i)
-    };
-    let [far, slope] = sums(target.len(), |i| {
-        let (a, gap) = (target[i], distribution.gaps[i]);
+    let [total] = sums!(a in target => [a]);
+    let Distribution { p, gaps, .. } = distribution;
+    errors.resize(target.len(), 0.0);
+    for (((e, &p), &a), &gap) in errors.iter_mut().zip(p).zip(target).zip(gaps) {
+        *e = p * (total - a) - a * distribution.missed(p, gap);
+    }
+    let [far, slope] = sums!(a in target, gap in gaps, e in errors => {
         // 0 · ∞ is 0: what is masked and not asked for.
         let gap_known = if gap == FARTHEST { f64::NAN } else { gap };
-        let weighted = if a > 0.0 { a * gap_known } else { 0.0 };
-        let e = excess(i);
-        [weighted, if e == 0.0 { 0.0 } else { e * gap }]
+        let (weighted, moment) = (a * gap_known, e * gap);
+        [if a > 0.0 { weighted } else { 0.0 }, if e == 0.0 { 0.0 } else { moment }]
     });
-    for i in 0..target.len() {
-        error(i, if distribution.is_masked(i) { 0.0 } else { excess(i) + 0.0 });
+    for (e, &gap) in errors.iter_mut().zip(gaps) {
+        *e = if gap == f64::INFINITY { 0.0 } else { *e + 0.0 };
     }
     (total * distribution.log_normaliser + far, slope)
 }

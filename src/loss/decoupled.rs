@@ -13,9 +13,9 @@
 
 use super::cross_entropy::Out;
 use super::distillation::{OF_TEACHER, leave_out_ignored, masks, same_shape, weight};
-use super::distribution::{Distribution, FARTHEST, Inverse, sums};
+use super::distribution::{Distribution, FARTHEST, Inverse, sums, widen};
 use super::divergence::{
-    Divergence, Ratios, difference, is_at_the_limit, of_distributions, of_limit, term,
+    Divergence, Ratios, difference, is_at_the_limit, of_distributions, of_limit, term, times,
 };
 use super::{Loss, Reduction, Shares, checked_weights, refuse_zero, refused};
 use crate::element::Element;
@@ -220,8 +220,7 @@ impl Side {
         tempering: &Tempering<f64>,
         plain: &Tempering<f64>,
     ) -> bool {
-        self.others.clear();
-        self.others.extend(row.iter().map(|x| x.to_f64()));
+        widen(row, &mut self.others);
         self.target = std::mem::replace(&mut self.others[label], f64::NEG_INFINITY);
         if !self.target.is_finite() || !self.of_others.fill(simd, &self.others, tempering) {
             return false;
@@ -230,11 +229,11 @@ impl Side {
         // Quarters, whose difference does not overflow.
         let lead = Inverse::new(tempering).times(self.target * 0.25 - max * 0.25) * 4.0;
         self.lead = lead;
-        if !(lead.abs() < FARTHEST) || self.of_others.is_beyond() {
+        if !(lead.abs() < FARTHEST) || self.of_others.is_beyond {
             return false;
         }
         let Distribution { p, gaps, .. } = &self.of_others;
-        let [mean] = sums(p.len(), |i| [if p[i] == 0.0 { 0.0 } else { p[i] * gaps[i] }]);
+        let [mean] = sums!(p in p, gap in gaps => [times(p, gap)]);
         self.drift = -self.lead - mean;
         self.pair.fill(simd, &[self.lead - self.of_others.log_normaliser, 0.0], plain)
     }
@@ -281,9 +280,9 @@ fn parts(tau: f64, space: &mut Space) -> Option<Parts> {
     let (p, q) = (&teacher.of_others, &student.of_others);
     if is_at_the_limit(p, q) && teacher.lead.abs() < 1e-17 && student.lead.abs() < 1e-17 {
         let rest = of_limit(Divergence::TeacherToStudent, &teacher.others, &student.others, errors);
-        let there = |i: usize, x: f64| if q.is_masked(i) { 0.0 } else { x };
-        let [sum, count] =
-            sums(q.p.len(), |i| [there(i, teacher.others[i] - student.others[i]), there(i, 1.0)]);
+        let [sum, count] = sums!(v in &teacher.others, z in &student.others, gap in &q.gaps => {
+            if gap == f64::INFINITY { [0.0, 0.0] } else { [v - z, 1.0] }
+        });
         let difference = (teacher.target - student.target) - sum / count;
         let variance = count / ((count + 1.0) * (count + 1.0));
         let error = -variance * difference;
@@ -310,7 +309,9 @@ fn parts(tau: f64, space: &mut Space) -> Option<Parts> {
         -difference(b[1], ratio_rest, of_student[1])
     };
     let of_target = error * student.drift + b[0] * b[1] * apart * teacher.drift;
-    errors.iter_mut().for_each(|error| *error *= tau);
+    for error in errors.iter_mut() {
+        *error *= tau;
+    }
     (!rest.is_nan()).then_some(Parts {
         target: tau * (tau * target),
         rest: tau * (tau * rest),

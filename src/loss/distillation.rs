@@ -10,7 +10,7 @@
 //! Where T is so large that no logit is told from another any more, soft is its limit, worked out from the logits.
 
 use super::cross_entropy::{self, Out};
-use super::distribution::{Distribution, Inverse};
+use super::distribution::{Distribution, Inverse, widen};
 use super::divergence::{Divergence, Ratios, is_at_the_limit, of_distributions, of_limit};
 use super::standardised::{Deviation, Standardised};
 use super::{Loss, Reduction, Shares, checked_weights, refuse_zero, refused};
@@ -293,19 +293,12 @@ impl<T: Element> Kernel for EachRow<'_, T> {
     }
 }
 
-#[inline(always)]
-fn widen<T: Element>(row: &[T], out: &mut Vec<f64>) {
-    out.resize(row.len(), 0.0);
-    for (out, x) in out.iter_mut().zip(row) {
-        *out = x.to_f64();
-    }
-}
-
 /// The part of a row with its label; its buffers serve row after row.
 #[derive(Default)]
 pub(super) struct Hard {
     student: Distribution,
     target: Vec<f64>,
+    errors: Vec<f64>,
 }
 
 impl Hard {
@@ -326,8 +319,10 @@ impl Hard {
         self.target.clear();
         self.target.resize(student.len(), 0.0);
         self.target[label] = 1.0;
-        let add = |k: usize, error: f64| errors[k] += weight * error;
-        let (loss, _) = cross_entropy::of_row(&self.student, &self.target, add);
+        let (loss, _) = cross_entropy::of_row(&self.student, &self.target, &mut self.errors);
+        for (sum, error) in errors.iter_mut().zip(&self.errors) {
+            *sum += weight * error;
+        }
         if weight > 0.0 { weight * loss } else { 0.0 }
     }
 }
@@ -372,7 +367,7 @@ fn soft<S: Simd>(
         (v, z) = (&of_teacher.logits, &of_student.logits);
     }
     let filled = p.fill(simd, v, tempering) && q.fill(simd, z, tempering);
-    if !filled || p.is_beyond() || q.is_beyond() {
+    if !filled || p.is_beyond || q.is_beyond {
         return (f64::NAN, f64::NAN);
     }
     let (loss, slope) = match options.factor {
@@ -385,11 +380,15 @@ fn soft<S: Simd>(
             let inverse = Inverse::new(tempering);
             match factor {
                 Factor::TauSquared => {
-                    errors.iter_mut().for_each(|error| *error *= tau);
+                    for error in errors.iter_mut() {
+                        *error *= tau;
+                    }
                     (tau * (tau * loss), tau * (2.0 * loss + slope))
                 }
                 Factor::One => {
-                    errors.iter_mut().for_each(|error| *error = inverse.times(*error));
+                    for error in errors.iter_mut() {
+                        *error = inverse.times(*error);
+                    }
                     (loss, inverse.times(slope))
                 }
             }

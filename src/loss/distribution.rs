@@ -11,10 +11,11 @@
 //! Nothing is taken from 1 that is near it.
 
 use crate::double::{Double, power_of_two};
-use crate::element::Real;
+use crate::element::{Element, Real};
 use crate::exp::{ln_sum, weight};
 use crate::simd::{Kernel, Simd};
-use crate::softmax::plan::{BLOCK, Base2, Plan, Tempering};
+pub(super) use crate::softmax::plan::BLOCK;
+use crate::softmax::plan::{Base2, Plan, Tempering};
 use crate::softmax::row::{LANES, Peak, find_peak, sum_of_lanes};
 
 /// Gaps of finite logits that are beyond this in units of τ are this; a loss that would show them is refused.
@@ -30,6 +31,8 @@ pub(super) struct Distribution {
     pub(super) log_normaliser: f64,
     /// 1 − p of a maximum.
     doubt: f64,
+    /// Whether a logit lies so far below the largest that its distance is not known.
+    pub(super) is_beyond: bool,
     space: Vec<f64>,
 }
 
@@ -55,6 +58,7 @@ impl Distribution {
         }
         self.log_normaliser = ln_sum(count, Double::ZERO).hi;
         self.doubt = (count - 1.0) / count;
+        self.is_beyond = false;
     }
 
     #[inline(always)]
@@ -83,12 +87,16 @@ impl Distribution {
         let large = max.abs() >= power_of_two(1000);
         let (down, up) = if large { (0.25, 4.0) } else { (1.0, 1.0) };
         let inverse = Inverse::of(base);
+        let mut is_beyond = false;
         for (&x, gap) in row.iter().zip(&mut self.gaps) {
             let far = inverse.times(max * down - x * down) * up;
             // A difference that overflowed after all is capped like others of its kind.
             let capped = if far < FARTHEST { far } else { FARTHEST };
-            *gap = if x == f64::NEG_INFINITY { f64::INFINITY } else { capped };
+            let of_x = if x == f64::NEG_INFINITY { f64::INFINITY } else { capped };
+            is_beyond |= of_x == FARTHEST;
+            *gap = of_x;
         }
+        self.is_beyond = is_beyond;
     }
 
     /// −ln p_i; ∞ for a masked entry.
@@ -97,10 +105,10 @@ impl Distribution {
         self.gaps[i] + self.log_normaliser
     }
 
-    /// 1 − p_i.
+    /// 1 − p of an entry.
     #[inline(always)]
-    pub(super) fn missed(&self, i: usize) -> f64 {
-        if self.gaps[i] == 0.0 { self.doubt } else { 1.0 - self.p[i] }
+    pub(super) fn missed(&self, p: f64, gap: f64) -> f64 {
+        if gap == 0.0 { self.doubt } else { 1.0 - p }
     }
 
     /// ln of the mean of exp(−gap) over the entries that are not masked, of which there are `count`; accurate also where
@@ -110,82 +118,100 @@ impl Distribution {
         if self.gaps.iter().any(|gap| *gap > 0.5 && *gap < f64::INFINITY) {
             return self.log_normaliser - ln_sum(count, Double::ZERO).hi;
         }
-        let lost = |gap: f64| if gap == f64::INFINITY { 0.0 } else { libm::expm1(-gap) };
-        libm::log1p(sums(self.gaps.len(), |i| [lost(self.gaps[i])])[0] / count)
-    }
-
-    /// Whether a logit lies so far below the largest that its distance is not known.
-    #[inline(always)]
-    pub(super) fn is_beyond(&self) -> bool {
-        self.gaps.contains(&FARTHEST)
-    }
-
-    #[inline(always)]
-    pub(super) fn is_masked(&self, i: usize) -> bool {
-        self.gaps[i] == f64::INFINITY
+        let [lost] = sums!(gap in &self.gaps => [if gap == f64::INFINITY { 0.0 } else { libm::expm1(-gap) }]);
+        libm::log1p(lost / count)
     }
 }
 
-/// Σ `term(i)` for several sums at once, in lanes, block by block with a correction: one order on every machine.
-#[inline(always)]
-pub(super) fn sums<const N: usize>(len: usize, term: impl Fn(usize) -> [f64; N]) -> [f64; N] {
-    const NARROW: usize = 8;
-    let mut totals = [Double::ZERO; N];
-    let mut start = 0;
-    while start < len {
-        let end = (start + BLOCK).min(len);
-        let mut lanes = [[0.0; N]; NARROW];
-        let mut chunk = start;
-        while chunk < end {
-            for (lane, sums) in lanes.iter_mut().enumerate().take(end - chunk) {
-                for (sum, term) in sums.iter_mut().zip(term(chunk + lane)) {
-                    *sum += term;
+/// Several sums over the entries of columns of one length: `sums!(x in a, y in b => [x * y, y])` is [Σ a_i b_i, Σ b_i]. In
+/// lanes, block by block with a correction: one order on every machine.
+///
+/// A macro and not a function of a closure, which would be compiled without the instruction set of the kernel around it.
+macro_rules! sums {
+    ($($x:ident in $column:expr),+ => $terms:expr) => {{
+        use crate::loss::distribution::{BLOCK, Totals, eight};
+        $(let $x: &[f64] = $column;)+
+        let len = 0usize$(.max($x.len()))+;
+        let mut totals = Totals::new();
+        for start in (0..len).step_by(BLOCK) {
+            let end = (start + BLOCK).min(len);
+            for at in (start..end).step_by(8) {
+                $(let $x = eight($x, at, end);)+
+                let mut terms = totals.none();
+                for i in 0..8 {
+                    $(let $x = $x[i];)+
+                    crate::loss::distribution::put(&mut terms, i, $terms);
                 }
+                totals.add(terms, end - at);
             }
-            chunk += NARROW;
+            totals.end_block();
         }
+        totals.sums()
+    }};
+}
+pub(super) use sums;
+
+/// Sums on their way, those of a block in lanes.
+pub(super) struct Totals<const N: usize> {
+    totals: [Double; N],
+    lanes: [[f64; 8]; N],
+}
+
+impl<const N: usize> Totals<N> {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Totals { totals: [Double::ZERO; N], lanes: [[0.0; 8]; N] }
+    }
+
+    #[inline(always)]
+    pub(super) fn none(&self) -> [[f64; 8]; N] {
+        [[0.0; 8]; N]
+    }
+
+    /// Adds the terms of eight entries, of which so many are there.
+    #[inline(always)]
+    pub(super) fn add(&mut self, mut terms: [[f64; 8]; N], there: usize) {
+        if there < 8 {
+            for terms in &mut terms {
+                terms[there..].fill(0.0);
+            }
+        }
+        let before = self.lanes;
         for n in 0..N {
-            totals[n] = with(totals[n], lanes.iter().fold(0.0, |sum, lane| sum + lane[n]));
-        }
-        start = end;
-    }
-    totals.map(|total| total.hi)
-}
-
-/// Terms of several sums, eight at a time.
-pub(super) trait Terms<const N: usize> {
-    /// Those of the entries from `at` up, of which none is at `end`: the terms of entries beyond it are 0.
-    fn eight(&mut self, at: usize, end: usize) -> [[f64; 8]; N];
-}
-
-/// The same sums, in vectors.
-#[inline(always)]
-pub(super) fn sums_by_eight<const N: usize>(len: usize, mut terms: impl Terms<N>) -> [f64; N] {
-    let mut totals = [Double::ZERO; N];
-    for start in (0..len).step_by(BLOCK) {
-        let end = (start + BLOCK).min(len);
-        let mut lanes = [[0.0; 8]; N];
-        for at in (start..end).step_by(8) {
-            let (before, terms) = (lanes, terms.eight(at, end));
-            for n in 0..N {
-                for lane in 0..8 {
-                    lanes[n][lane] = before[n][lane] + terms[n][lane];
-                }
+            for lane in 0..8 {
+                self.lanes[n][lane] = before[n][lane] + terms[n][lane];
             }
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn end_block(&mut self) {
         for n in 0..N {
             let mut sum = 0.0;
-            for lane in lanes[n] {
+            for lane in self.lanes[n] {
                 sum += lane;
             }
-            totals[n] = with(totals[n], sum);
+            self.totals[n] = with(self.totals[n], sum);
         }
+        self.lanes = [[0.0; 8]; N];
     }
-    let mut sums = [0.0; N];
+
+    #[inline(always)]
+    pub(super) fn sums(&self) -> [f64; N] {
+        let mut sums = [0.0; N];
+        for (sum, total) in sums.iter_mut().zip(&self.totals) {
+            *sum = total.hi;
+        }
+        sums
+    }
+}
+
+/// The terms of one entry among those of eight.
+#[inline(always)]
+pub(super) fn put<const N: usize>(terms: &mut [[f64; 8]; N], i: usize, of_entry: [f64; N]) {
     for n in 0..N {
-        sums[n] = totals[n].hi;
+        terms[n][i] = of_entry[n];
     }
-    sums
 }
 
 #[inline(always)]
@@ -205,6 +231,15 @@ pub(super) fn eight(column: &[f64], at: usize, end: usize) -> [f64; 8] {
     let mut eight = [0.0; 8];
     eight[..column.len()].copy_from_slice(column);
     eight
+}
+
+/// A row in f64.
+#[inline(always)]
+pub(super) fn widen<T: Element>(row: &[T], out: &mut Vec<f64>) {
+    out.resize(row.len(), 0.0);
+    for (out, x) in out.iter_mut().zip(row) {
+        *out = x.to_f64();
+    }
 }
 
 /// 1/τ in two factors, either of which is in range where their product is not.

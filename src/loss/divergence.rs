@@ -12,9 +12,10 @@
 //! τ → ∞  τ²L       Σ(z_i − v_i)²/2n, both centred       the same                               a quarter of it
 //! ```
 
-use super::distribution::{Distribution, Terms, eight, sums, sums_by_eight};
-use crate::double::Double;
-use crate::exp::ln_sum;
+use super::distribution::{Distribution, sums};
+use crate::double::{Double, power_of_two};
+use crate::element::Real;
+use crate::exp::{power_for_sums, rounded_for_sums};
 
 /// Which way two distributions are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub(super) struct Ratios {
     pub(super) d: Vec<f64>,
     /// ln Z_q − ln Z_p.
     pub(super) normalisers: f64,
+    /// Whether p, and whether q, has a mask that the other has not.
+    alone: [bool; 2],
 }
 
 impl Ratios {
@@ -45,18 +48,20 @@ impl Ratios {
     pub(super) fn fill(&mut self, p: &Distribution, q: &Distribution) {
         let normalisers = q.log_normaliser - p.log_normaliser;
         self.d.resize(p.gaps.len(), 0.0);
+        // What the two logarithms have rounded away shows where the ratios are near 1, and only there.
+        let (mut are_near, mut in_p, mut in_q) = (true, false, false);
         for (d, (&a, &b)) in self.d.iter_mut().zip(q.gaps.iter().zip(&p.gaps)) {
             let apart = (a - b) + normalisers;
-            *d = if (a == b) & (a == f64::INFINITY) { 0.0 } else { apart };
+            let apart = if (a == b) & (a == f64::INFINITY) { 0.0 } else { apart };
+            are_near &= apart.abs() <= NEAR;
+            in_p |= apart == f64::NEG_INFINITY;
+            in_q |= apart == f64::INFINITY;
+            *d = apart;
         }
-        self.normalisers = normalisers;
-        // What the two logarithms have rounded away shows where the ratios are near 1, and only there.
-        let mut are_near = true;
-        for d in &self.d {
-            are_near &= d.abs() <= NEAR;
-        }
+        (self.normalisers, self.alone) = (normalisers, [in_p, in_q]);
         if are_near {
-            let [lost] = sums_by_eight(self.d.len(), Lost { p: &p.p, d: &self.d });
+            // Σ p (e^(−d) − 1)
+            let [lost] = sums!(p in &p.p, d in &self.d => [p * decay(d)]);
             let lost = libm::log1p(lost);
             self.normalisers += lost;
             for (d, &gap) in self.d.iter_mut().zip(&p.gaps) {
@@ -81,24 +86,6 @@ const fn inverse_factorials<const N: usize>(first: usize) -> [f64; N] {
         k += 1;
     }
     all
-}
-
-/// Terms of Σ p (e^(−d) − 1).
-struct Lost<'a> {
-    p: &'a [f64],
-    d: &'a [f64],
-}
-
-impl Terms<1> for Lost<'_> {
-    #[inline(always)]
-    fn eight(&mut self, at: usize, end: usize) -> [[f64; 8]; 1] {
-        let (p, d) = (eight(self.p, at, end), eight(self.d, at, end));
-        let mut terms = [0.0; 8];
-        for i in 0..8 {
-            terms[i] = p[i] * decay(d[i]);
-        }
-        [terms]
-    }
 }
 
 /// e^−d − 1 + d for |d| ≤ ½, from 0 up. Of a larger d it is a number, which nobody uses.
@@ -134,80 +121,54 @@ pub(super) fn difference(p: f64, d: f64, q: f64) -> f64 {
     if d.abs() <= NEAR { near } else { q - p }
 }
 
-/// ln(p/m) and ln(q/m) for m = ½(p + q), where d = ln(p/q).
+/// The larger one of ln(p/m) and ln(q/m) for m = ½(p + q), where d = ln(p/q): −ln ½(1 + e^−|d|), from 0 to ln 2.
 #[inline(always)]
-fn to_the_middle(d: f64) -> (f64, f64) {
-    if d.abs() <= NEAR {
-        let half = |d: f64| -libm::log1p(0.5 * libm::expm1(d));
-        return (half(-d), half(d));
+fn lead(d: f64) -> f64 {
+    let d = d.abs();
+    let floor = -1000.0;
+    let z = -d * Double::LOG2_E.hi;
+    let (rounded, r) = rounded_for_sums(if z > floor { z } else { floor });
+    let far = power_for_sums(rounded, r) * power_of_two(-<f64 as Real>::BIAS);
+    // −ln(1 + ½(e^−d − 1)) where d is small, ln 2 − ln(1 + e^−d) elsewhere.
+    let (y, of_one) = if d <= NEAR { (0.5 * decay(d), 0.0) } else { (far, Double::LN_2.hi) };
+    of_one - ln_of_one_and(y)
+}
+
+/// ln(1 + y) for y from −0.2 to 0.61, by 2 atanh(y/(2 + y)), whose argument is below 0.24: the first term left out is
+/// 2^-59 of the sum.
+#[inline(always)]
+fn ln_of_one_and(y: f64) -> f64 {
+    let s = y / (2.0 + y);
+    let square = s * s;
+    let fourth = square * square;
+    let (mut even, mut odd) = (0.0, 0.0);
+    for n in (0..6).rev() {
+        even = f64::mul_add(even, fourth, 1.0 / f64::from(4 * n + 3));
+        odd = f64::mul_add(odd, fourth, 1.0 / f64::from(4 * n + 5));
     }
-    let small = crate::exp::exp(-d.abs());
-    let larger = Double::LN_2.hi - ln_sum(1.0, Double::from(small)).hi;
-    let smaller = larger - d.abs();
-    if d > 0.0 { (larger, smaller) } else { (smaller, larger) }
+    let series = f64::mul_add(odd, square, even);
+    f64::mul_add(2.0 * s * square, series, 2.0 * s)
+}
+
+/// ln(p/m) and ln(q/m) from d = ln(p/q) and the larger of the two, which are d apart.
+#[inline(always)]
+fn to_the_middle(d: f64, lead: f64) -> (f64, f64) {
+    let smaller = lead - d.abs();
+    if d > 0.0 { (lead, smaller) } else { (smaller, lead) }
 }
 
 /// x·y, where nothing times ∞ is nothing.
 #[inline(always)]
-fn times(x: f64, y: f64) -> f64 {
-    if x == 0.0 { 0.0 } else { x * y }
+pub(super) fn times(x: f64, y: f64) -> f64 {
+    let product = x * y;
+    if x == 0.0 { 0.0 } else { product }
 }
 
-/// Σ w (x − Σ w x) y.
+/// A term of Σ w (x − Σ w x) y.
 #[inline(always)]
-fn covariance(w: &[f64], x: &[f64], y: impl Fn(usize) -> f64) -> f64 {
-    let [mean] = sums(w.len(), |i| [times(w[i], x[i])]);
-    sums(w.len(), |i| [if w[i] == 0.0 { 0.0 } else { w[i] * (x[i] - mean) * y(i) }])[0]
-}
-
-/// Terms of KL(p ‖ q), of its slope and of the mean of b under p, with the errors: no mask stands alone.
-struct Forward<'a> {
-    p: &'a Distribution,
-    q: &'a Distribution,
-    d: &'a [f64],
-    errors: &'a mut [f64],
-}
-
-impl Terms<3> for Forward<'_> {
-    #[inline(always)]
-    fn eight(&mut self, at: usize, end: usize) -> [[f64; 8]; 3] {
-        let Forward { p: teacher, q: student, d, errors } = self;
-        let (p, b) = (eight(&teacher.p, at, end), eight(&teacher.gaps, at, end));
-        let (q, a) = (eight(&student.p, at, end), eight(&student.gaps, at, end));
-        let d = eight(d, at, end);
-        let (mut here, mut terms) = ([0.0; 8], [[0.0; 8]; 3]);
-        for i in 0..8 {
-            here[i] = difference(p[i], d[i], q[i]);
-            terms[0][i] = term(p[i], d[i], q[i]);
-            terms[1][i] = times(here[i], a[i]);
-            terms[2][i] = times(p[i], b[i]);
-        }
-        let errors = &mut errors[at..end];
-        let len = errors.len().min(8);
-        errors[..len].copy_from_slice(&here[..len]);
-        terms
-    }
-}
-
-/// The terms of cov_p(b, d).
-struct Covariance<'a> {
-    p: &'a Distribution,
-    mean: f64,
-    d: &'a [f64],
-}
-
-impl Terms<1> for Covariance<'_> {
-    #[inline(always)]
-    fn eight(&mut self, at: usize, end: usize) -> [[f64; 8]; 1] {
-        let (p, b) = (eight(&self.p.p, at, end), eight(&self.p.gaps, at, end));
-        let d = eight(self.d, at, end);
-        let mut terms = [0.0; 8];
-        for i in 0..8 {
-            let product = p[i] * (b[i] - self.mean) * d[i];
-            terms[i] = if p[i] == 0.0 { 0.0 } else { product };
-        }
-        [terms]
-    }
+fn covariance(w: f64, (x, mean): (f64, f64), y: f64) -> f64 {
+    let product = w * (x - mean) * y;
+    if w == 0.0 { 0.0 } else { product }
 }
 
 /// The divergence, and τ times its derivative in τ; `errors` gets τ times those in the student's logits.
@@ -221,44 +182,53 @@ pub(super) fn of_distributions(
     ratios: &Ratios,
     errors: &mut Vec<f64>,
 ) -> (f64, f64) {
-    let (n, d) = (p.p.len(), &ratios.d);
-    errors.clear();
+    let d = &ratios.d;
+    let (Distribution { p, gaps: b, .. }, Distribution { p: q, gaps: a, .. }) = (p, q);
+    let [in_p, in_q] = ratios.alone;
+    errors.resize(d.len(), 0.0);
     match divergence {
         Divergence::TeacherToStudent => {
-            let mut alone = false;
-            for (&a, &b) in q.gaps.iter().zip(&p.gaps) {
-                alone |= (a == f64::INFINITY) & (b != f64::INFINITY);
-            }
-            if alone {
+            if in_q {
                 return (f64::NAN, f64::NAN);
             }
-            errors.resize(n, 0.0);
-            let [loss, slope, mean] = sums_by_eight(n, Forward { p, q, d, errors });
-            let [covariance] = sums_by_eight(n, Covariance { p, mean, d });
-            (loss, slope + covariance)
+            for (((e, &p), &d), &q) in errors.iter_mut().zip(p).zip(d).zip(q) {
+                *e = difference(p, d, q);
+            }
+            let [loss, slope, mean] = sums!(p in p, b in b, q in q, a in a, d in d, e in errors => {
+                [term(p, d, q), times(e, a), times(p, b)]
+            });
+            let [of_teacher] = sums!(p in p, b in b, d in d => [covariance(p, (b, mean), d)]);
+            (loss, slope + of_teacher)
         }
         Divergence::StudentToTeacher => {
-            if (0..n).any(|i| p.is_masked(i) && !q.is_masked(i)) {
+            if in_p {
                 return (f64::NAN, f64::NAN);
             }
-            let [loss, slope] = sums(n, |i| {
-                let back = difference(q.p[i], -d[i], p.p[i]);
-                [term(q.p[i], -d[i], p.p[i]), times(back, p.gaps[i])]
+            let [loss, slope, mean] = sums!(p in p, b in b, q in q, a in a, d in d => {
+                [term(q, -d, p), times(difference(q, -d, p), b), times(q, a)]
             });
-            errors.extend((0..n).map(|i| times(q.p[i], -d[i] - loss)));
-            (loss, slope - covariance(&q.p, &q.gaps, |i| d[i]))
+            for ((e, &q), &d) in errors.iter_mut().zip(q).zip(d) {
+                *e = times(q, -d - loss);
+            }
+            let [of_student] = sums!(q in q, a in a, d in d => [covariance(q, (a, mean), d)]);
+            (loss, slope - of_student)
         }
         Divergence::JensenShannon => {
-            let middle = |i: usize| 0.5 * (p.p[i] + q.p[i]);
-            let [of_p, of_q] = sums(n, |i| {
-                let (l_p, l_q) = to_the_middle(d[i]);
-                [term(p.p[i], l_p, middle(i)), term(q.p[i], l_q, middle(i))]
+            for (e, &d) in errors.iter_mut().zip(d) {
+                *e = lead(d);
+            }
+            let [of_p, of_q, mean_p, mean_q] = sums!(p in p, b in b, q in q, a in a, d in d, lead in errors => {
+                let ((l_p, l_q), middle) = (to_the_middle(d, lead), 0.5 * (p + q));
+                [term(p, l_p, middle), term(q, l_q, middle), times(p, b), times(q, a)]
             });
-            let of_student = |i: usize| to_the_middle(d[i]).1;
-            errors.extend((0..n).map(|i| 0.5 * times(q.p[i], of_student(i) - of_q)));
-            let slope = covariance(&q.p, &q.gaps, of_student)
-                + covariance(&p.p, &p.gaps, |i| to_the_middle(d[i]).0);
-            (0.5 * (of_p + of_q), 0.5 * slope)
+            let [of_student, of_teacher] = sums!(p in p, b in b, q in q, a in a, d in d, lead in errors => {
+                let (l_p, l_q) = to_the_middle(d, lead);
+                [covariance(q, (a, mean_q), l_q), covariance(p, (b, mean_p), l_p)]
+            });
+            for ((e, &q), &d) in errors.iter_mut().zip(q).zip(d) {
+                *e = 0.5 * times(q, to_the_middle(d, *e).1 - of_q);
+            }
+            (0.5 * (of_p + of_q), 0.5 * (of_student + of_teacher))
         }
     }
 }
@@ -280,18 +250,24 @@ pub(super) fn of_limit(
     student: &[f64],
     errors: &mut Vec<f64>,
 ) -> f64 {
+    errors.resize(student.len(), 0.0);
     let masked = |x: f64| x == f64::NEG_INFINITY;
     if teacher.iter().zip(student).any(|(&v, &z)| masked(v) != masked(z)) {
         return f64::NAN;
     }
-    let there = |i: usize, x: f64| if masked(student[i]) { 0.0 } else { x };
-    let difference = |i: usize| there(i, student[i] - teacher[i]);
-    let [sum, count] = sums(student.len(), |i| [difference(i), there(i, 1.0)]);
+    let [sum, count] = sums!(v in teacher, z in student => {
+        let difference = z - v;
+        if z == f64::NEG_INFINITY { [0.0, 0.0] } else { [difference, 1.0] }
+    });
     let mean = sum / count;
     let part = if divergence == Divergence::JensenShannon { 0.25 } else { 1.0 };
-    errors.clear();
-    errors.extend((0..student.len()).map(|i| there(i, part * (difference(i) - mean) / count)));
-    let [squares] =
-        sums(student.len(), |i| [there(i, (difference(i) - mean) * (difference(i) - mean))]);
+    for ((e, &v), &z) in errors.iter_mut().zip(teacher).zip(student) {
+        let error = part * ((z - v) - mean) / count;
+        *e = if z == f64::NEG_INFINITY { 0.0 } else { error };
+    }
+    let [squares] = sums!(v in teacher, z in student => {
+        let centred = (z - v) - mean;
+        [if z == f64::NEG_INFINITY { 0.0 } else { centred * centred }]
+    });
     part * squares / (2.0 * count)
 }

@@ -178,6 +178,11 @@ fn checked_weights(weights: Option<&[f64]>, rows: usize) -> Result<Vec<f64>, Err
 
 /// At τ = 0 a loss is 0 or ∞ and its gradient has no limit: refused for the first row that counts.
 fn refuse_zero(taus: Temperatures<'_>, weights: &[f64]) -> Result<(), Error> {
+    if let Temperatures::One(tau) = taus
+        && !tau.is_zero()
+    {
+        return Ok(());
+    }
     let mut counting = (0..weights.len()).filter(|&row| weights[row] > 0.0);
     match counting.find(|&row| taus.of_row(row).is_zero()) {
         Some(row) => Err(Error::Row { row, reason: "at temperature 0 the loss has no gradient" }),

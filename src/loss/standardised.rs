@@ -32,7 +32,6 @@ impl Standardised {
     /// `false` where there is no deviation to divide by: logits all the same, one class, or not numbers.
     #[inline(always)]
     pub(super) fn fill(&mut self, row: &[f64], deviation: Deviation) -> bool {
-        let there = |x: f64| x != f64::NEG_INFINITY;
         self.count = row.iter().filter(|&&x| there(x)).count() as f64;
         self.divisor = match deviation {
             Deviation::Population => self.count,
@@ -40,35 +39,53 @@ impl Standardised {
         };
         // In units of the largest distance from the first: no square of it overflows or is lost.
         let Some(&origin) = row.iter().find(|&&x| there(x)) else { return false };
-        let distance = |x: f64| if there(x) { x - origin } else { 0.0 };
-        let unit = row.iter().fold(0.0f64, |unit, &x| unit.max(distance(x).abs()));
-        if !(unit > 0.0 && unit < f64::INFINITY) || row.iter().any(|x| x.is_nan()) {
+        let (mut unit, mut is_nan) = (0.0f64, false);
+        for &x in row {
+            let far = distance(x, origin).abs();
+            unit = if far > unit { far } else { unit };
+            is_nan |= x.is_nan();
+        }
+        if !(unit > 0.0 && unit < f64::INFINITY) || is_nan {
             return false;
         }
-        let of = |i: usize| distance(row[i]) / unit;
-        let mean = sums(row.len(), |i| [of(i)])[0] / self.count;
-        let square = |i: usize| if there(row[i]) { (of(i) - mean) * (of(i) - mean) } else { 0.0 };
-        let deviation = (sums(row.len(), |i| [square(i)])[0] / self.divisor).sqrt();
+        let [sum] = sums!(x in row => [distance(x, origin) / unit]);
+        let mean = sum / self.count;
+        let [squares] = sums!(x in row => {
+            let centred = distance(x, origin) / unit - mean;
+            [if there(x) { centred * centred } else { 0.0 }]
+        });
+        let deviation = (squares / self.divisor).sqrt();
         self.inverse = 1.0 / deviation / unit;
-        self.logits.clear();
-        self.logits.extend(
-            (0..row.len()).map(|i| {
-                if there(row[i]) { (of(i) - mean) / deviation } else { f64::NEG_INFINITY }
-            }),
-        );
+        self.logits.resize(row.len(), 0.0);
+        for (to, &x) in self.logits.iter_mut().zip(row) {
+            let scaled = (distance(x, origin) / unit - mean) / deviation;
+            *to = if there(x) { scaled } else { f64::NEG_INFINITY };
+        }
         self.inverse > 0.0 && self.inverse < f64::INFINITY
     }
 
     /// From the gradient in the standardised logits to that in the logits, in place.
     #[inline(always)]
     pub(super) fn back(&self, gradient: &mut [f64]) {
-        let there = |i: usize| self.logits[i] != f64::NEG_INFINITY;
-        let [sum, product] = sums(gradient.len(), |i| {
-            if there(i) { [gradient[i], gradient[i] * self.logits[i]] } else { [0.0, 0.0] }
+        let [sum, product] = sums!(g in gradient, z in &self.logits => {
+            let moment = g * z;
+            if there(z) { [g, moment] } else { [0.0, 0.0] }
         });
         let (mean, product) = (sum / self.count, product / self.divisor);
-        for (i, g) in gradient.iter_mut().enumerate() {
-            *g = if there(i) { (*g - mean - self.logits[i] * product) * self.inverse } else { 0.0 };
+        for (g, &z) in gradient.iter_mut().zip(&self.logits) {
+            let back = (*g - mean - z * product) * self.inverse;
+            *g = if there(z) { back } else { 0.0 };
         }
     }
+}
+
+#[inline(always)]
+fn there(x: f64) -> bool {
+    x != f64::NEG_INFINITY
+}
+
+/// How far an entry is from the first, 0 where it is masked.
+#[inline(always)]
+fn distance(x: f64, origin: f64) -> f64 {
+    if there(x) { x - origin } else { 0.0 }
 }

@@ -14,6 +14,7 @@
 //! head logits that were rounded the two would not make a distribution.
 
 use super::distribution::{Distribution, Inverse, sums};
+use super::divergence::times;
 use super::refused;
 use super::tail::{Kept, KeptRow, Knots};
 use crate::double::Double;
@@ -388,11 +389,9 @@ impl<T: Element> Kernel for Keep<'_, T> {
                 let max =
                     row.iter().fold(f64::NEG_INFINITY, |max, &x| if x > max { x } else { max });
                 for (at, tempering) in temperings.iter().enumerate() {
-                    let filled = tail.fill(simd, &row, tempering) && !tail.is_beyond();
+                    let filled = tail.fill(simd, &row, tempering) && !tail.is_beyond;
                     let gap = Inverse::new(tempering).gap(top, max).unwrap_or(f64::NAN);
-                    let p = &tail.p;
-                    let [mean] =
-                        sums(p.len(), |j| [if p[j] == 0.0 { 0.0 } else { p[j] * (row[j] - top) }]);
+                    let [mean] = sums!(p in &tail.p, x in &row => [times(p, x - top)]);
                     let log_weight = tail.log_mean_weight(f64::from(count)) - gap;
                     is_finite &= filled && mean.is_finite() && log_weight.is_finite();
                     out.means[i * (grid + 1) + at] = mean;

@@ -214,13 +214,13 @@ fn rest_of<S: Simd>(
         of_others.p.resize(others.len(), 0.0);
         return Some(NOTHING);
     }
-    if !of_others.fill(simd, others, tempering) || of_others.is_beyond() {
+    if !of_others.fill(simd, others, tempering) || of_others.is_beyond {
         return None;
     }
     let Distribution { p, gaps, .. } = &*of_others;
-    let there = |i: usize| gaps[i] < f64::INFINITY;
-    let [count, drift, total] =
-        sums(p.len(), |i| if there(i) { [1.0, p[i] * gaps[i], others[i] - top] } else { [0.0; 3] });
+    let [count, drift, total] = sums!(p in p, gap in gaps, x in others => {
+        if gap < f64::INFINITY { [1.0, p * gap, x - top] } else { [0.0; 3] }
+    });
     let ln_count = ln_count(count as u32);
     let excess = of_others.log_mean_weight(count);
     let gap = Inverse::new(tempering).gap(max, top)?;
@@ -354,12 +354,13 @@ fn of_limit(
     }
     // Of a masked class, the difference of two −∞ counts nothing.
     let of = |i: usize| of(i).filter(|(count, _)| *count > 0.0).unwrap_or((0.0, 0.0));
-    let [all, sum] = sums(buckets, |i| [of(i).0, of(i).0 * of(i).1]);
+    let (counts, apart): (Vec<f64>, Vec<f64>) = (0..buckets).map(of).unzip();
+    let [all, sum] = sums!(n in &counts, d in &apart => [n, n * d]);
     let mean = sum / all;
     let part = if divergence == Divergence::JensenShannon { 0.25 } else { 1.0 };
     errors.clear();
-    errors.extend((0..buckets).map(|i| part * of(i).0 * (of(i).1 - mean) / all));
-    let [squares] = sums(buckets, |i| [of(i).0 * (of(i).1 - mean) * (of(i).1 - mean)]);
+    errors.extend(counts.iter().zip(&apart).map(|(n, d)| part * n * (d - mean) / all));
+    let [squares] = sums!(n in &counts, d in &apart => [n * (d - mean) * (d - mean)]);
     Some(part * squares / (2.0 * all))
 }
 

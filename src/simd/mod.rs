@@ -10,11 +10,15 @@
 //! of its own: a function to itself, so that the registers are its own too. (All loops inlined into
 //! one function took 2.6 times as long: constants and accumulators went through the stack.)
 //!
-//! This module holds the only `unsafe` of the project: the calls, the prefetches and the shuffles below, and the
-//! products of matrices in `gemm.rs`.
+//! This module holds the only `unsafe` of the project: the calls, the prefetches, the shuffles and the conversions below,
+//! and the products of matrices in `gemm.rs`.
 
 pub(crate) mod gemm;
+#[cfg(feature = "half")]
+pub(crate) mod half;
 
+#[cfg(feature = "half")]
+use ::half::{f16, slice::HalfFloatSliceExt};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Work that is compiled once per instruction set.
@@ -42,6 +46,24 @@ pub(crate) trait Simd: Copy {
     #[inline(always)]
     fn transpose(self, rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
         std::array::from_fn(|column| rows.map(|row| row[column]))
+    }
+
+    /// Eight f16 to f32.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn widen(self, from: &[f16; 8]) -> [f32; 8] {
+        let mut to = [0.0; 8];
+        from.convert_to_f32_slice(&mut to);
+        to
+    }
+
+    /// Eight f32 to f16, to the nearest, ties to even.
+    #[cfg(feature = "half")]
+    #[inline(always)]
+    fn narrow(self, from: &[f32; 8]) -> [f16; 8] {
+        let mut to = [f16::ZERO; 8];
+        to.convert_from_f32_slice(from);
+        to
     }
 }
 
@@ -80,7 +102,10 @@ impl Isa {
         let mut all = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+            // F16C came before AVX2, and every machine that has the one has the other.
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c");
             let avx512 = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
@@ -171,13 +196,21 @@ mod x86 {
         _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
     };
 
+    #[cfg(feature = "half")]
+    use ::half::f16;
+    #[cfg(feature = "half")]
+    use std::arch::x86_64::{
+        _MM_FROUND_TO_NEAREST_INT, _mm_loadu_si128, _mm_storeu_si128, _mm256_cvtph_ps,
+        _mm256_cvtps_ph,
+    };
+
     use super::{Isa, Kernel, Level, Simd};
 
-    /// Proof of AVX2 and FMA.
+    /// Proof of AVX2, FMA and F16C.
     #[derive(Clone, Copy)]
     pub(super) struct Avx2(());
 
-    /// Proof of AVX-512 F, BW, DQ and VL, AVX2 and FMA.
+    /// Proof of AVX-512 F, BW, DQ and VL, AVX2, FMA and F16C.
     #[derive(Clone, Copy)]
     pub(super) struct Avx512(());
 
@@ -204,7 +237,7 @@ mod x86 {
         #[expect(unsafe_code, reason = "calling a function of another instruction set")]
         fn call<K: Kernel>(self, kernel: K) -> K::Output {
             // SAFETY: `self` was made from an `Isa` of Level::Avx2, which only `Isa::available`
-            // makes, after it found AVX2 and FMA on this machine.
+            // makes, after it found AVX2, FMA and F16C on this machine.
             unsafe { avx2(self, kernel) }
         }
 
@@ -223,6 +256,22 @@ mod x86 {
         fn transpose(self, rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
             // SAFETY: `self` is the proof that the machine has AVX2.
             unsafe { transpose(rows) }
+        }
+
+        #[cfg(feature = "half")]
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn widen(self, from: &[f16; 8]) -> [f32; 8] {
+            // SAFETY: `self` is the proof that the machine has F16C.
+            unsafe { widen(from) }
+        }
+
+        #[cfg(feature = "half")]
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn narrow(self, from: &[f32; 8]) -> [f16; 8] {
+            // SAFETY: `self` is the proof that the machine has F16C.
+            unsafe { narrow(from) }
         }
     }
 
@@ -252,6 +301,22 @@ mod x86 {
         fn transpose(self, rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
             // SAFETY: `self` is the proof that the machine has AVX2.
             unsafe { transpose(rows) }
+        }
+
+        #[cfg(feature = "half")]
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn widen(self, from: &[f16; 8]) -> [f32; 8] {
+            // SAFETY: `self` is the proof that the machine has F16C.
+            unsafe { widen(from) }
+        }
+
+        #[cfg(feature = "half")]
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn narrow(self, from: &[f32; 8]) -> [f16; 8] {
+            // SAFETY: `self` is the proof that the machine has F16C.
+            unsafe { narrow(from) }
         }
     }
 
@@ -298,12 +363,41 @@ mod x86 {
         columns
     }
 
-    #[target_feature(enable = "avx2,fma")]
+    #[cfg(feature = "half")]
+    #[inline]
+    #[target_feature(enable = "avx,f16c")]
+    #[expect(unsafe_code, reason = "loads and stores take pointers")]
+    fn widen(from: &[f16; 8]) -> [f32; 8] {
+        let mut to = [0.0; 8];
+        // SAFETY: the pointers are those of arrays of sixteen and of 32 bytes, at any alignment; an f16 is its bits.
+        unsafe {
+            let from = _mm_loadu_si128(from.as_ptr().cast());
+            _mm256_storeu_ps(to.as_mut_ptr(), _mm256_cvtph_ps(from));
+        }
+        to
+    }
+
+    #[cfg(feature = "half")]
+    #[inline]
+    #[target_feature(enable = "avx,f16c")]
+    #[expect(unsafe_code, reason = "loads and stores take pointers")]
+    fn narrow(from: &[f32; 8]) -> [f16; 8] {
+        let mut to = [f16::ZERO; 8];
+        // SAFETY: the pointers are those of arrays of 32 and of sixteen bytes, at any alignment; an f16 is its bits.
+        unsafe {
+            let rounded =
+                _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm256_loadu_ps(from.as_ptr()));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), rounded);
+        }
+        to
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
     fn avx2<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
         kernel.run(simd)
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
     fn avx512<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
         kernel.run(simd)
     }

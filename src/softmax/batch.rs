@@ -35,10 +35,9 @@ impl<T: Element> Kernel for Map<'_, T> {
     fn run<S: Simd>(self, simd: S) {
         let Map { function, logits, taus, out, classes } = self;
         let temperings = Temperings::new(taus);
-        let (mut scratch, mut space) = (Vec::new(), Space::new());
+        let (mut wide, mut wide_out, mut space) = (Vec::new(), Vec::new(), Space::new());
         let rows = out.len() / classes;
-        let in_lanes = matches!(function, Function::Softmax) || !T::Real::IN_DOUBLE;
-        if in_lanes && classes <= few::FEW {
+        if classes <= few::FEW {
             let logits = logits.map(|logits| logits.as_slice());
             return few_classes(simd, function, logits, out, classes, &temperings);
         }
@@ -50,11 +49,11 @@ impl<T: Element> Kernel for Map<'_, T> {
                 let row = row.and_then(T::as_real);
                 map(simd, function, row, out, &tempering, &mut space, next);
             } else {
-                // f16, bf16: the row in f32, in place, and back.
-                scratch.resize(classes, T::Real::ZERO);
-                T::read(row.unwrap_or(out), &mut scratch);
-                map(simd, function, None, &mut scratch, &tempering, &mut space, 0);
-                T::write(&scratch, out);
+                // f16, bf16: the row in f32, and back.
+                let row = Some(in_real(row.unwrap_or(out), &mut wide));
+                wide_out.resize(classes, T::Real::ZERO);
+                map(simd, function, row, &mut wide_out, &tempering, &mut space, 0);
+                T::write(&wide_out, out);
             }
         }
     }
@@ -179,7 +178,7 @@ impl<T: Element> Kernel for LogSumExp<'_, T> {
         let temperings = Temperings::new(taus);
         let (mut scratch, mut space) = (Vec::new(), Space::new());
         let classes = logits.classes();
-        if classes <= few::FEW && !T::Real::IN_DOUBLE {
+        if classes <= few::FEW {
             let batch = classes * few::BATCH;
             let batches = logits.as_slice().chunks(batch).zip(out.chunks_mut(few::BATCH));
             for (i, (rows, out)) in batches.enumerate() {

@@ -184,7 +184,16 @@ impl<R: Real> PerRow<R> {
     #[inline(always)]
     pub(crate) fn exponents(&self) -> [f64; LANES] {
         let bias = R::ROUND + f64::from(R::BIAS);
-        from_fn(|i| self.max[i].to_f64().mul_add(self.c[i], self.round[i].to_f64() - bias))
+        let mut exponents = [0.0; LANES];
+        for (i, exponent) in exponents.iter_mut().enumerate() {
+            let max = self.max[i].to_f64();
+            *exponent = max.mul_add(self.c[i], self.round[i].to_f64() - bias);
+            // c of f64 has a second part; that of f32 is in one.
+            if R::IN_DOUBLE {
+                *exponent = max.mul_add(self.factor_low[i].to_f64(), *exponent);
+            }
+        }
+        exponents
     }
 
     pub(crate) fn new() -> Self {

@@ -5,12 +5,13 @@
 //! L = ln(count + rest) per lane · log p = (x − m)/τ − L, class after class · log Z = m/τ + L
 //! ```
 //!
-//! For f32 rows, and what is computed in f32: their logarithms need no more than f64. Rows whose rest is lost below the floor,
-//! or whose log Z all but cancels, go to `log.rs` one by one, like those that `few.rs` sends to `row.rs`.
+//! Logarithms of f32 rows, and of what is computed in f32, need no more than f64; those of f64 rows are in double-double, as
+//! in `log.rs`. Rows whose rest is lost below the floor, or whose log Z all but cancels in f64, go there one by one, like
+//! those that `few.rs` sends to `row.rs`.
 
-use crate::double::power_of_two;
+use crate::double::{Double, power_of_two, two_sum};
 use crate::element::Real;
-use crate::exp::{exp2_reduced, ln_sum_in_f64, weight};
+use crate::exp::{exp2_reduced, ln_sum, ln_sum_in_f64, weight};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::few::{Column, FEW, Gather, Peaks, PerRow, Plans, Scatter};
 use crate::softmax::log;
@@ -20,17 +21,36 @@ use crate::softmax::row::{LANES, Space};
 /// A log Z this far below L has lost digits that f64 has not to spare.
 const CANCELLED: f64 = power_of_two(-20);
 
+/// From a maximum this large on, the distance of an entry may overflow.
+const FARTHEST: f64 = power_of_two(900);
+
 /// Sixteen rows on their way.
 struct Group<R: Real> {
     columns: [Column<R>; FEW],
     /// Weights, without those of the maxima.
     others: [Column<R>; FEW],
     lanes: PerRow<R>,
-    inverse: [f64; LANES],
+    inverse: Doubles,
     maxima: Column<R>,
-    log_normaliser: [f64; LANES],
+    log_normaliser: Doubles,
     log_partition: [f64; LANES],
     ordinary: [bool; LANES],
+}
+
+/// A number for each row; of f32 rows the second parts are 0.
+#[derive(Clone, Copy)]
+struct Doubles {
+    hi: [f64; LANES],
+    lo: [f64; LANES],
+}
+
+impl Doubles {
+    const ZERO: Self = Doubles { hi: [0.0; LANES], lo: [0.0; LANES] };
+
+    #[inline(always)]
+    fn of(&self, i: usize) -> Double {
+        Double { hi: self.hi[i], lo: self.lo[i] }
+    }
 }
 
 impl<R: Real> Group<R> {
@@ -40,9 +60,9 @@ impl<R: Real> Group<R> {
             columns: [zero; FEW],
             others: [zero; FEW],
             lanes: PerRow::new(),
-            inverse: zeros,
+            inverse: Doubles::ZERO,
             maxima: zero,
-            log_normaliser: zeros,
+            log_normaliser: Doubles::ZERO,
             log_partition: zeros,
             ordinary: [false; LANES],
         }
@@ -62,7 +82,8 @@ impl<R: Real> Group<R> {
             let tempering = temperings.of_row(first + i);
             self.lanes.temper(i, &tempering);
             if let Tempering::Finite(base) = &tempering {
-                self.inverse[i] = base.nearest_inverse();
+                let Double { hi, lo } = base.whole_inverse();
+                (self.inverse.hi[i], self.inverse.lo[i]) = (hi, lo);
             }
         }
         let columns = &mut self.columns[..classes];
@@ -120,7 +141,7 @@ pub(crate) fn log_sum_exp<S: Simd, R: Real>(
         for (i, (row, out)) in rows.chunks_exact(classes).zip(out).enumerate() {
             let log_z = group.log_partition[i];
             // Where they cancel, m/τ is as large as L.
-            let is_held = log_z.abs() >= group.log_normaliser[i] * CANCELLED;
+            let is_held = R::IN_DOUBLE || log_z.abs() >= group.log_normaliser.hi[i] * CANCELLED;
             *out = if group.ordinary[i] && is_held {
                 log_z
             } else {
@@ -172,18 +193,37 @@ impl<R: Real> Kernel for Finish<'_, R> {
         let (mut rest, mut correction) = ([0.0; LANES], [0.0; LANES]);
         R::accumulate(&group.others[..classes], &mut rest, &mut correction);
         let exponents = group.lanes.exponents();
-        let mut shares = [0.0; LANES];
-        for i in 0..LANES {
-            shares[i] = rest[i] / exp2_reduced(exponents[i]) * power_of_two(-R::BIAS);
+        let bias = power_of_two(-R::BIAS);
+        let (mut logs, mut shares) = (Doubles::ZERO, Doubles::ZERO);
+        for (i, &exponent) in exponents.iter().enumerate() {
+            let unit = exp2_reduced(exponent);
+            if R::IN_DOUBLE {
+                let rest = Double { hi: rest[i], lo: correction[i] };
+                let share = rest.over(Double::from(unit));
+                (shares.hi[i], shares.lo[i]) = (share.hi * bias, share.lo * bias);
+            } else {
+                shares.hi[i] = rest[i] / unit * bias;
+            }
         }
-        let mut logs = [0.0; LANES];
         for i in 0..LANES {
-            logs[i] = ln_sum_in_f64(group.maxima[i].to_f64(), shares[i]);
+            let maxima = group.maxima[i].to_f64();
+            if R::IN_DOUBLE {
+                let log = ln_sum(maxima, shares.of(i));
+                (logs.hi[i], logs.lo[i]) = (log.hi, log.lo);
+            } else {
+                logs.hi[i] = ln_sum_in_f64(maxima, shares.hi[i]);
+            }
         }
-        for i in 0..LANES {
-            let all_there = (rest[i] > 0.0) | (group.maxima[i].to_f64() == classes as f64);
-            group.ordinary[i] = all_there & (group.lanes.ordinary[i] != R::NO_BITS);
-            group.log_partition[i] = group.lanes.max[i].to_f64() * group.inverse[i] + logs[i];
+        for (i, &rest) in rest.iter().enumerate() {
+            let max = group.lanes.max[i].to_f64();
+            let all_there = (rest > 0.0) | (group.maxima[i].to_f64() == classes as f64);
+            let is_ordinary = group.lanes.ordinary[i] != R::NO_BITS;
+            group.ordinary[i] = all_there & is_ordinary & (max.abs() < FARTHEST);
+            group.log_partition[i] = if R::IN_DOUBLE {
+                group.inverse.of(i).times(Double::from(max)).plus(logs.of(i)).hi
+            } else {
+                max * group.inverse.hi[i] + logs.hi[i]
+            };
         }
         group.log_normaliser = logs;
     }
@@ -205,10 +245,27 @@ impl<R: Real> Kernel for Subtract<'_, R> {
         for column in &mut group.columns[..classes] {
             let mut log = *column;
             for i in 0..LANES {
-                let distance = column[i].to_f64() - max[i].to_f64();
-                log[i] = R::of_f64(distance * inverse[i] - logs[i]);
+                let (x, max) = (column[i].to_f64(), max[i].to_f64());
+                log[i] = R::of_f64(if R::IN_DOUBLE {
+                    in_double(x, max, inverse.of(i), logs.of(i))
+                } else {
+                    (x - max) * inverse.hi[i] - logs.hi[i]
+                });
             }
             *column = log;
         }
     }
+}
+
+/// (x − m)/τ − L, as in `log.rs`.
+#[inline(always)]
+fn in_double(x: f64, max: f64, inverse: Double, log_normaliser: Double) -> f64 {
+    let distance = x - max;
+    let distance_low = (x - distance) - max;
+    let scaled = distance * inverse.hi;
+    let scaled_low = distance.mul_add(inverse.hi, -scaled)
+        + distance_low.mul_add(inverse.hi, distance * inverse.lo);
+    let (log, lost) = two_sum(scaled, -log_normaliser.hi);
+    let low = lost + (scaled_low - log_normaliser.lo);
+    if log.abs() < f64::INFINITY { log + low + 0.0 } else { log }
 }

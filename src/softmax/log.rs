@@ -27,6 +27,7 @@ struct LogPlan {
 }
 
 impl LogPlan {
+    #[inline(always)]
     fn new<R: Real>(max: R, base: &Base2<R>, log_normaliser: Double) -> Self {
         let max = max.to_f64();
         let down = if max.abs() >= power_of_two(900) { 0.25 } else { 1.0 };
@@ -151,6 +152,7 @@ pub(crate) fn log_sum_exp<S: Simd, R: Real>(
 }
 
 /// m/τ + L.
+#[inline(always)]
 pub(crate) fn log_partition<R: Real>(max: f64, base: &Base2<R>, log_normaliser: Double) -> f64 {
     if max == 0.0 {
         return log_normaliser.hi;

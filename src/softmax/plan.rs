@@ -60,8 +60,14 @@ impl<R: Real> Tempering<R> {
 impl<R> Base2<R> {
     /// 1/τ, where q is 0.
     #[inline(always)]
+    pub(crate) fn whole_inverse(&self) -> Double {
+        if self.exponent == 0 { self.inverse.ldexp(self.inverse_exponent) } else { Double::ZERO }
+    }
+
+    /// The same, to the nearest f64.
+    #[inline(always)]
     pub(crate) fn nearest_inverse(&self) -> f64 {
-        if self.exponent == 0 { ldexp(self.inverse.hi, self.inverse_exponent) } else { 0.0 }
+        self.whole_inverse().hi
     }
 
     /// q: rows are staged as x · 2^q at this temperature.

@@ -254,6 +254,11 @@ fn masks_one_way_and_the_other() {
             Loss { logits, ..loss }
         });
         refused_row(of(&student, &teacher, divergence, f64::INFINITY), 0, "masks a class");
+        let standardise = Some(Deviation::Sample);
+        let options = Options { divergence, standardise, ..Options::default() };
+        let (student, teacher) = (rows(&student, 4), rows(&teacher, 4));
+        let scored = distillation(student, teacher, tau(f64::INFINITY), &options);
+        refused_row(scored, 0, "masks a class");
     }
 }
 

@@ -69,12 +69,15 @@ impl<T: Element> Labelled<'_, T> {
         }
     }
 
-    /// `None` where the row does not count.
+    /// A row's label and how much its loss counts; `None` where the row does not count.
     #[inline(always)]
-    fn scale(&self, i: usize) -> Option<Scale> {
+    fn label(&self, i: usize) -> Option<(usize, f64)> {
         let label = self.labels.of_row(i)?;
-        let weight = self.weights[i] * self.class_weights.map_or(1.0, |weights| weights[label]);
-        (weight > 0.0).then_some(Scale { label, weight, factor: weight / self.divisor })
+        let weight = match self.class_weights {
+            Some(weights) => self.weights[i] * weights[label],
+            None => self.weights[i],
+        };
+        if weight > 0.0 { Some((label, weight)) } else { None }
     }
 
     #[inline(always)]
@@ -88,7 +91,8 @@ impl<T: Element> Labelled<'_, T> {
         let (rows, classes) = (self.logits.rows(), self.logits.classes());
         let mut done = [false; ROWS];
         for i in start..end {
-            let Some(Scale { label, weight, factor }) = self.scale(i) else { continue };
+            let Some((label, weight)) = self.label(i) else { continue };
+            let factor = weight / self.divisor;
             let ahead = if i + 1 < rows && classes <= FETCH_AHEAD { classes } else { 0 };
             let tempering = &self.temperings.of_row(i);
             let how = row::How { tempering, factor, ahead };
@@ -125,12 +129,13 @@ impl<T: Element> Labelled<'_, T> {
         let classes = self.logits.classes();
         let mut group = self.space.group.take().unwrap_or_else(|| Group::new(&self.temperings));
         let mut weights = [0.0; ROWS];
-        for i in start..end {
+        for (i, lane) in (start..end).zip(0..ROWS) {
             // What does not count goes along, with a factor of 0.
-            let none = Scale { label: 0, weight: 0.0, factor: 0.0 };
-            let Scale { label, weight, factor } = self.scale(i).unwrap_or(none);
-            let lane = i - start;
-            (weights[lane], group.labels[lane], group.factor[lane]) = (weight, label, factor);
+            let (label, weight) = self.label(i).unwrap_or((0, 0.0));
+            (weights[lane], group.labels[lane]) = (weight, label);
+        }
+        for (factor, weight) in group.factor.iter_mut().zip(weights) {
+            *factor = weight / self.divisor;
         }
         group.temper(&self.temperings, start, end);
         let Space { row, out: wide, .. } = &mut self.space;
@@ -145,23 +150,18 @@ impl<T: Element> Labelled<'_, T> {
                 T::write(wide, gradient);
             }
         }
-        for (i, weight) in (start..end).zip(weights) {
-            let OfRow { loss, slope } = group.answer(i - start);
-            out.losses[i] = weight * loss;
-            out.tau[i] = slope * group.factor[i - start] * group.inverse[i - start];
+        let (mut losses, mut taus) = ([0.0; ROWS], [0.0; ROWS]);
+        for i in 0..ROWS {
+            let OfRow { loss, slope } = group.answer(i);
+            losses[i] = weights[i] * loss;
+            taus[i] = slope * group.factor[i] * group.inverse[i];
         }
+        out.losses[start..end].copy_from_slice(&losses[..end - start]);
+        out.tau[start..end].copy_from_slice(&taus[..end - start]);
         let done = group.ordinary;
         self.space.group = Some(group);
         done
     }
-}
-
-/// A row's label, and how much its loss and its gradient count.
-#[derive(Clone, Copy)]
-struct Scale {
-    label: usize,
-    weight: f64,
-    factor: f64,
 }
 
 /// 1/τ where a row is ordinary.

@@ -10,7 +10,9 @@
 //! H = L − E[d]/τ,  L = ln Σ w                  two numbers of one sign: a confident row keeps its digits
 //! ```
 
-use crate::double::{Double, frexp, ldexp, power_of_two, two_sum};
+mod sums;
+
+use crate::double::{Double, ldexp, power_of_two};
 use crate::element::{Element, private::Element as _};
 use crate::error::Error;
 use crate::exp::{exp_double, ln_sum, weight};
@@ -20,8 +22,9 @@ use crate::simd::{Kernel, Simd};
 use crate::softmax::batch::in_real;
 use crate::softmax::log::log_partition;
 use crate::softmax::plan::{BLOCK, Base2, Plan, Tempering, Temperings};
-use crate::softmax::row::{LANES, Peak, Shared, find_peak, share};
+use crate::softmax::row::{LANES, Peak, Shared, find_peak, share, sum_of_lanes};
 use crate::temperature::{Temperature, Temperatures};
+use sums::{Centre, Sum, Units, Weigh, Weighed, exponent_of_largest};
 
 /// What [`statistics`] tells about one row; logarithms in nats, moments in units of the logits.
 ///
@@ -147,12 +150,14 @@ impl<T: Element> Kernel for EachRow<'_, T> {
     fn run<S: Simd>(self, simd: S) {
         let EachRow { logits, taus, out } = self;
         let temperings = Temperings::<f64>::new(taus);
-        let (mut in_f32, mut wide) = (Vec::new(), Vec::new());
+        let (mut in_f32, mut wide) = (Vec::new(), vec![0.0; logits.classes()]);
+        let mut space = Space::default();
         for (i, (row, out)) in logits.iter().zip(out).enumerate() {
-            let row = in_real(row, &mut in_f32);
-            wide.clear();
-            wide.extend(row.iter().map(|x| x.to_f64()));
-            *out = of_row(simd, &wide, &temperings.of_row(i));
+            for (wide, x) in wide.iter_mut().zip(in_real(row, &mut in_f32)) {
+                *wide = x.to_f64();
+            }
+            let (row, tempering) = (&wide[..], &temperings.of_row(i));
+            *out = simd.call(OfRow { row, tempering, space: &mut space });
         }
     }
 }
@@ -177,13 +182,45 @@ impl<T: Element> Job for EachRow<'_, T> {
     }
 }
 
-fn of_row<S: Simd>(simd: S, row: &[f64], tempering: &Tempering<f64>) -> Statistics {
+/// Buffers that serve row after row.
+#[derive(Default)]
+struct Space {
+    staged: Vec<f64>,
+    scaled: Vec<f64>,
+    weights: Vec<f64>,
+    parts: Vec<Part>,
+}
+
+/// A kernel of f64, so that it is one for all types of logits.
+struct OfRow<'a> {
+    row: &'a [f64],
+    tempering: &'a Tempering<f64>,
+    space: &'a mut Space,
+}
+
+impl Kernel for OfRow<'_> {
+    type Output = Statistics;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Statistics {
+        let OfRow { row, tempering, space } = self;
+        of_row(simd, row, tempering, space)
+    }
+}
+
+#[inline(always)]
+fn of_row<S: Simd>(
+    simd: S,
+    row: &[f64],
+    tempering: &Tempering<f64>,
+    space: &mut Space,
+) -> Statistics {
     match (find_peak(simd, row), tempering) {
         (Peak::None { nan: true }, _) => Statistics::NONE,
         (Peak::None { nan: false }, _) => {
             Statistics { log_sum_exp: f64::NEG_INFINITY, ..Statistics::NONE }
         }
-        (Peak::Finite(max), Tempering::Finite(base)) => of_weights(simd, row, max, base),
+        (Peak::Finite(max), Tempering::Finite(base)) => of_weights(simd, row, max, base, space),
         (Peak::Finite(max), Tempering::ArgMax) if max != 0.0 => {
             in_the_limit(row, &share(row, false), max * f64::INFINITY)
         }
@@ -193,8 +230,18 @@ fn of_row<S: Simd>(simd: S, row: &[f64], tempering: &Tempering<f64>) -> Statisti
     }
 }
 
+#[inline(always)]
 fn first_of(row: &[f64], max: f64) -> Option<usize> {
-    row.iter().position(|&x| x == max)
+    for (i, chunk) in row.chunks(LANES).enumerate() {
+        let mut is_here = false;
+        for &x in chunk {
+            is_here |= x == max;
+        }
+        if is_here {
+            return chunk.iter().position(|&x| x == max).map(|at| i * LANES + at);
+        }
+    }
+    None
 }
 
 /// Mass shared equally by some entries. `log_sum_exp` is NaN where it is the log of their number.
@@ -225,16 +272,6 @@ fn in_the_limit(row: &[f64], shared: &Shared<f64>, log_sum_exp: f64) -> Statisti
     }
 }
 
-/// The exponent of the largest finite entry, up to the sign, among those from `from` on; one whose power of
-/// two has an inverse.
-fn exponent_of_largest(row: &[f64], from: f64) -> i32 {
-    let largest = row.iter().fold(0.0, |largest: f64, &x| {
-        let larger = x.abs() > largest && x >= from && x.abs() < f64::INFINITY;
-        if larger { x.abs() } else { largest }
-    });
-    if largest > 0.0 { frexp(largest).1.clamp(-1000, 1022) } else { 0 }
-}
-
 /// Weight, mean and central moments of a part of a row, of the distances from its maximum.
 #[derive(Clone, Copy)]
 struct Part {
@@ -245,6 +282,7 @@ struct Part {
 }
 
 /// Second and third moments of the whole, whose mean is `mean`, from those of its parts about their own.
+#[inline(always)]
 fn about(mean: f64, parts: &[Part]) -> (f64, f64) {
     let (mut second, mut third) = (Double::ZERO, Double::ZERO);
     for part in parts {
@@ -258,27 +296,34 @@ fn about(mean: f64, parts: &[Part]) -> (f64, f64) {
 }
 
 #[inline(always)]
-fn of_weights<S: Simd>(simd: S, row: &[f64], max: f64, base: &Base2<f64>) -> Statistics {
+fn of_weights<S: Simd>(
+    simd: S,
+    row: &[f64],
+    max: f64,
+    base: &Base2<f64>,
+    space: &mut Space,
+) -> Statistics {
+    let Space { staged, scaled, weights, parts } = space;
+    weights.resize(BLOCK, 0.0);
+    parts.clear();
     let plan = Plan::new(max, base);
     let max_weight = weight(plan.max, &plan.shift);
     let units = Units::new(row, max, &plan, base);
-    let (mut space, mut scaled, mut weights) = (Vec::new(), Vec::new(), [0.0; BLOCK]);
-    let mut parts = Vec::new();
     let (mut maxima, mut rest, mut distance, mut index) =
         (0.0, Double::ZERO, Double::ZERO, Double::ZERO);
     for (i, original) in row.chunks(BLOCK).enumerate() {
-        let block = plan.staged(original, &mut space);
-        let values = units.values(original, block, &mut scaled);
+        let block = plan.staged(original, staged);
+        let values = units.values(original, block, scaled);
         let weights = &mut weights[..block.len().next_multiple_of(LANES)];
         let mut sums = Weighed::ZERO;
         let plan = &plan;
         simd.call(Weigh { block, values, weights, plan, units: &units, sums: &mut sums });
-        let block_maxima = sums.maxima.sum().hi;
-        let block_distance = sums.distances.sum();
+        let block_maxima = sum_of_lanes(sums.maxima);
+        let (block_rest, block_distance) = (sums.rest.sum(), sums.distances.sum());
         let block_weight =
-            sums.rest.sum().plus(Double::from(block_maxima).times(Double::from(max_weight)));
+            block_rest.plus(Double::from(block_maxima).times(Double::from(max_weight)));
         maxima += block_maxima;
-        rest = rest.plus(sums.rest.sum());
+        rest = rest.plus(block_rest);
         distance = distance.plus(block_distance);
         let before = Double::from((i * BLOCK) as f64).times(block_weight);
         index = index.plus(sums.indices.sum()).plus(before);
@@ -286,14 +331,14 @@ fn of_weights<S: Simd>(simd: S, row: &[f64], max: f64, base: &Base2<f64>) -> Sta
             let mean = block_distance.hi / block_weight.hi;
             let mut sums = [Sum::ZERO; 2];
             simd.call(Centre { values, weights, units: &units, mean, sums: &mut sums });
-            let [second, third] = sums.map(|sum| sum.sum().hi);
+            let [second, third] = [sums[0].sum().hi, sums[1].sum().hi];
             parts.push(Part { weight: block_weight.hi, mean, second, third });
         }
     }
     let log_normaliser = plan.log_normaliser(maxima, rest);
     let total = rest.plus(Double::from(maxima).times(Double::from(max_weight)));
     let mean = distance.hi / total.hi;
-    let (second, third) = about(mean, &parts);
+    let (second, third) = about(mean, parts);
     // Multiplied before it is divided: the quotient may be subnormal, and then has few digits.
     let energy = distance.hi * base.inverse.hi / total.hi;
     let unit = units.exponent;
@@ -309,193 +354,5 @@ fn of_weights<S: Simd>(simd: S, row: &[f64], max: f64, base: &Base2<f64>) -> Sta
         max_probability: exp_double(Double { hi: -log_normaliser.hi, lo: -log_normaliser.lo }),
         arg_max: first_of(row, max),
         expected_index: index.hi / total.hi,
-    }
-}
-
-/// The units of the distances from the maximum: 2^exponent, near τ or near the largest logit that has a weight,
-/// whichever is smaller. Distances are below 2^12 of the one and 2 of the other: in these
-/// units no cube overflows, and none is lost where the result is a normal number.
-struct Units {
-    exponent: i32,
-    max: f64,
-    scale: f64,
-    /// Factor on the row itself, where it is not the staged row that is measured.
-    unstaged: Option<f64>,
-}
-
-impl Units {
-    fn new(row: &[f64], max: f64, plan: &Plan<f64>, base: &Base2<f64>) -> Units {
-        let of_tau = -base.inverse_exponent;
-        if of_tau <= 150 {
-            let scale = if base.exponent() == 0 { power_of_two(-of_tau) } else { 1.0 };
-            return Units { exponent: of_tau, max: plan.max, scale, unstaged: None };
-        }
-        // e^-1100 is no weight.
-        let from = max - ldexp(1100.0 / base.inverse.hi, of_tau);
-        let exponent = of_tau.min(exponent_of_largest(row, from));
-        let factor = power_of_two(-exponent);
-        Units { exponent, max: max * factor, scale: 1.0, unstaged: Some(factor) }
-    }
-
-    /// The value that lies this far from the maximum.
-    fn value_at(&self, max: f64, distance: f64) -> f64 {
-        match self.unstaged {
-            None => max + ldexp(distance, self.exponent),
-            // Put together in these units: the distance alone may be beyond f64.
-            Some(_) => ldexp(self.max + distance, self.exponent),
-        }
-    }
-
-    /// What distances are taken of: the staged block, or the block itself in these units.
-    #[inline(always)]
-    fn values<'a>(&self, block: &[f64], staged: &'a [f64], scaled: &'a mut Vec<f64>) -> &'a [f64] {
-        match self.unstaged {
-            None => staged,
-            Some(factor) => {
-                scaled.clear();
-                scaled.extend(block.iter().map(|x| x * factor));
-                scaled
-            }
-        }
-    }
-}
-
-/// A sum over the virtual lanes with its correction.
-#[derive(Clone, Copy)]
-struct Sum {
-    high: [f64; LANES],
-    low: [f64; LANES],
-}
-
-impl Sum {
-    const ZERO: Sum = Sum { high: [0.0; LANES], low: [0.0; LANES] };
-
-    #[inline(always)]
-    fn plus(self, terms: [f64; LANES]) -> Sum {
-        let Sum { mut high, mut low } = self;
-        for i in 0..LANES {
-            let (sum, lost) = two_sum(self.high[i], terms[i]);
-            high[i] = sum;
-            low[i] = self.low[i] + lost;
-        }
-        Sum { high, low }
-    }
-
-    fn sum(&self) -> Double {
-        let mut sum = Double::ZERO;
-        for i in 0..LANES {
-            sum = sum.plus(Double { hi: self.high[i], lo: self.low[i] });
-        }
-        sum
-    }
-}
-
-/// Sums over the weights of a block: of all but the maxima, the number of maxima, by distance from
-/// the maximum, and by index in the block.
-struct Weighed {
-    rest: Sum,
-    maxima: Sum,
-    distances: Sum,
-    indices: Sum,
-}
-
-impl Weighed {
-    const ZERO: Weighed =
-        Weighed { rest: Sum::ZERO, maxima: Sum::ZERO, distances: Sum::ZERO, indices: Sum::ZERO };
-}
-
-struct Weigh<'a> {
-    block: &'a [f64],
-    values: &'a [f64],
-    weights: &'a mut [f64],
-    plan: &'a Plan<f64>,
-    units: &'a Units,
-    sums: &'a mut Weighed,
-}
-
-/// The chunks of a block, the last one filled up.
-#[inline(always)]
-fn chunks(block: &[f64], fill: f64) -> (&[[f64; LANES]], [f64; LANES]) {
-    let (chunks, tail) = block.as_chunks::<LANES>();
-    let mut last = [fill; LANES];
-    last[..tail.len()].copy_from_slice(tail);
-    (chunks, last)
-}
-
-impl Kernel for Weigh<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let (shift, max) = (self.plan.shift, self.plan.max);
-        let Units { max: origin, scale, .. } = *self.units;
-        let (blocks, last) = chunks(self.block, f64::NEG_INFINITY);
-        let (values, last_values) = chunks(self.values, origin);
-        let (outs, _) = self.weights.as_chunks_mut::<LANES>();
-        let mut index = [0.0; LANES];
-        for (i, index) in index.iter_mut().enumerate() {
-            *index = i as f64;
-        }
-        let Weighed { mut rest, mut maxima, mut distances, mut indices } = Weighed::ZERO;
-        let blocks = blocks.iter().chain(std::iter::once(&last));
-        let values = values.iter().chain(std::iter::once(&last_values));
-        // The filled-up chunk has a place in the weights only if it holds anything.
-        for ((block, values), out) in blocks.zip(values).zip(outs) {
-            let mut weights = [0.0; LANES];
-            let (mut others, mut ones) = ([0.0; LANES], [0.0; LANES]);
-            let (mut by_distance, mut by_index) = ([0.0; LANES], [0.0; LANES]);
-            for i in 0..LANES {
-                let x = block[i];
-                let weighs = x > shift.floor;
-                let w = weight(x, &shift);
-                weights[i] = if weighs { w } else { 0.0 };
-                others[i] = if x < max { weights[i] } else { 0.0 };
-                ones[i] = if x < max { 0.0 } else { 1.0 };
-                // Where there is no weight the distance may be infinite.
-                by_distance[i] = if weighs { w * ((values[i] - origin) * scale) } else { 0.0 };
-                by_index[i] = weights[i] * index[i];
-                index[i] += LANES as f64;
-            }
-            rest = rest.plus(others);
-            maxima = maxima.plus(ones);
-            distances = distances.plus(by_distance);
-            indices = indices.plus(by_index);
-            *out = weights;
-        }
-        *self.sums = Weighed { rest, maxima, distances, indices };
-    }
-}
-
-/// Second and third moments of a block about its mean.
-struct Centre<'a> {
-    values: &'a [f64],
-    weights: &'a [f64],
-    units: &'a Units,
-    mean: f64,
-    sums: &'a mut [Sum; 2],
-}
-
-impl Kernel for Centre<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let Centre { values, weights, units, mean, sums } = self;
-        let Units { max: origin, scale, .. } = *units;
-        let (values, last) = chunks(values, origin);
-        let (weights, _) = weights.as_chunks::<LANES>();
-        let [mut second, mut third] = [Sum::ZERO; 2];
-        for (values, weights) in values.iter().chain(std::iter::once(&last)).zip(weights) {
-            let (mut squares, mut cubes) = ([0.0; LANES], [0.0; LANES]);
-            for i in 0..LANES {
-                let centred =
-                    if weights[i] > 0.0 { (values[i] - origin) * scale - mean } else { 0.0 };
-                squares[i] = weights[i] * centred * centred;
-                cubes[i] = squares[i] * centred;
-            }
-            second = second.plus(squares);
-            third = third.plus(cubes);
-        }
-        *sums = [second, third];
     }
 }

@@ -1,0 +1,221 @@
+//! What the sums over a row are made of: units, sums with their corrections, and the two sweeps of a block.
+
+use crate::double::{Double, frexp, ldexp, power_of_two, two_sum};
+use crate::exp::weight;
+use crate::simd::{Kernel, Simd};
+use crate::softmax::plan::{Base2, Plan};
+use crate::softmax::row::LANES;
+
+/// The exponent of the largest finite entry, up to the sign, among those from `from` on; one whose power of
+/// two has an inverse.
+pub(super) fn exponent_of_largest(row: &[f64], from: f64) -> i32 {
+    let largest = row.iter().fold(0.0, |largest: f64, &x| {
+        let larger = x.abs() > largest && x >= from && x.abs() < f64::INFINITY;
+        if larger { x.abs() } else { largest }
+    });
+    if largest > 0.0 { frexp(largest).1.clamp(-1000, 1022) } else { 0 }
+}
+
+/// The units of the distances from the maximum: 2^exponent, near τ or near the largest logit that has a weight,
+/// whichever is smaller. Distances are below 2^12 of the one and 2 of the other: in these
+/// units no cube overflows, and none is lost where the result is a normal number.
+pub(super) struct Units {
+    pub(super) exponent: i32,
+    pub(super) max: f64,
+    pub(super) scale: f64,
+    /// Factor on the row itself, where it is not the staged row that is measured.
+    pub(super) unstaged: Option<f64>,
+}
+
+impl Units {
+    #[inline(always)]
+    pub(super) fn new(row: &[f64], max: f64, plan: &Plan<f64>, base: &Base2<f64>) -> Units {
+        let of_tau = -base.inverse_exponent;
+        if of_tau <= 150 {
+            let scale = if base.exponent() == 0 { power_of_two(-of_tau) } else { 1.0 };
+            return Units { exponent: of_tau, max: plan.max, scale, unstaged: None };
+        }
+        // e^-1100 is no weight.
+        let from = max - ldexp(1100.0 / base.inverse.hi, of_tau);
+        let exponent = of_tau.min(exponent_of_largest(row, from));
+        let factor = power_of_two(-exponent);
+        Units { exponent, max: max * factor, scale: 1.0, unstaged: Some(factor) }
+    }
+
+    /// The value that lies this far from the maximum.
+    #[inline(always)]
+    pub(super) fn value_at(&self, max: f64, distance: f64) -> f64 {
+        match self.unstaged {
+            None => max + ldexp(distance, self.exponent),
+            // Put together in these units: the distance alone may be beyond f64.
+            Some(_) => ldexp(self.max + distance, self.exponent),
+        }
+    }
+
+    /// What distances are taken of: the staged block, or the block itself in these units.
+    #[inline(always)]
+    pub(super) fn values<'a>(
+        &self,
+        block: &[f64],
+        staged: &'a [f64],
+        scaled: &'a mut Vec<f64>,
+    ) -> &'a [f64] {
+        match self.unstaged {
+            None => staged,
+            Some(factor) => {
+                scaled.clear();
+                scaled.extend(block.iter().map(|x| x * factor));
+                scaled
+            }
+        }
+    }
+}
+
+/// A sum over the virtual lanes with its correction.
+#[derive(Clone, Copy)]
+pub(super) struct Sum {
+    high: [f64; LANES],
+    low: [f64; LANES],
+}
+
+impl Sum {
+    pub(super) const ZERO: Sum = Sum { high: [0.0; LANES], low: [0.0; LANES] };
+
+    #[inline(always)]
+    fn plus(self, terms: [f64; LANES]) -> Sum {
+        let Sum { mut high, mut low } = self;
+        for i in 0..LANES {
+            let (sum, lost) = two_sum(self.high[i], terms[i]);
+            high[i] = sum;
+            low[i] = self.low[i] + lost;
+        }
+        Sum { high, low }
+    }
+
+    #[inline(always)]
+    pub(super) fn sum(&self) -> Double {
+        // Halved each time: sixteen sums, one after the other, would wait for each other for longer than all the rest of a
+        // short row takes.
+        let Sum { mut high, mut low } = *self;
+        let mut width = LANES;
+        while width > 1 {
+            width /= 2;
+            for i in 0..width {
+                let other = Double { hi: high[i + width], lo: low[i + width] };
+                let sum = Double { hi: high[i], lo: low[i] }.plus(other);
+                (high[i], low[i]) = (sum.hi, sum.lo);
+            }
+        }
+        Double { hi: high[0], lo: low[0] }
+    }
+}
+
+/// Sums over the weights of a block: of all but the maxima, the number of maxima, by distance from
+/// the maximum, and by index in the block.
+pub(super) struct Weighed {
+    pub(super) rest: Sum,
+    /// Counts, which are exact.
+    pub(super) maxima: [f64; LANES],
+    pub(super) distances: Sum,
+    pub(super) indices: Sum,
+}
+
+impl Weighed {
+    pub(super) const ZERO: Weighed =
+        Weighed { rest: Sum::ZERO, maxima: [0.0; LANES], distances: Sum::ZERO, indices: Sum::ZERO };
+}
+
+pub(super) struct Weigh<'a> {
+    pub(super) block: &'a [f64],
+    pub(super) values: &'a [f64],
+    pub(super) weights: &'a mut [f64],
+    pub(super) plan: &'a Plan<f64>,
+    pub(super) units: &'a Units,
+    pub(super) sums: &'a mut Weighed,
+}
+
+/// The chunks of a block, the last one filled up.
+#[inline(always)]
+fn chunks(block: &[f64], fill: f64) -> (&[[f64; LANES]], [f64; LANES]) {
+    let (chunks, tail) = block.as_chunks::<LANES>();
+    let mut last = [fill; LANES];
+    last[..tail.len()].copy_from_slice(tail);
+    (chunks, last)
+}
+
+impl Kernel for Weigh<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let (shift, max) = (self.plan.shift, self.plan.max);
+        let Units { max: origin, scale, .. } = *self.units;
+        let (blocks, last) = chunks(self.block, f64::NEG_INFINITY);
+        let (values, last_values) = chunks(self.values, origin);
+        let (outs, _) = self.weights.as_chunks_mut::<LANES>();
+        let mut index = [0.0; LANES];
+        for (i, index) in index.iter_mut().enumerate() {
+            *index = i as f64;
+        }
+        let Weighed { mut rest, mut maxima, mut distances, mut indices } = Weighed::ZERO;
+        let blocks = blocks.iter().chain(std::iter::once(&last));
+        let values = values.iter().chain(std::iter::once(&last_values));
+        // The filled-up chunk has a place in the weights only if it holds anything.
+        for ((block, values), out) in blocks.zip(values).zip(outs) {
+            let mut weights = [0.0; LANES];
+            let (mut others, mut counted) = ([0.0; LANES], maxima);
+            let (mut by_distance, mut by_index) = ([0.0; LANES], [0.0; LANES]);
+            for i in 0..LANES {
+                let x = block[i];
+                let weighs = x > shift.floor;
+                let w = weight(x, &shift);
+                weights[i] = if weighs { w } else { 0.0 };
+                others[i] = if x < max { weights[i] } else { 0.0 };
+                counted[i] = maxima[i] + if x < max { 0.0 } else { 1.0 };
+                // Where there is no weight the distance may be infinite.
+                by_distance[i] = if weighs { w * ((values[i] - origin) * scale) } else { 0.0 };
+                by_index[i] = weights[i] * index[i];
+                index[i] += LANES as f64;
+            }
+            (rest, maxima) = (rest.plus(others), counted);
+            distances = distances.plus(by_distance);
+            indices = indices.plus(by_index);
+            *out = weights;
+        }
+        *self.sums = Weighed { rest, maxima, distances, indices };
+    }
+}
+
+/// Second and third moments of a block about its mean.
+pub(super) struct Centre<'a> {
+    pub(super) values: &'a [f64],
+    pub(super) weights: &'a [f64],
+    pub(super) units: &'a Units,
+    pub(super) mean: f64,
+    pub(super) sums: &'a mut [Sum; 2],
+}
+
+impl Kernel for Centre<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Centre { values, weights, units, mean, sums } = self;
+        let Units { max: origin, scale, .. } = *units;
+        let (values, last) = chunks(values, origin);
+        let (weights, _) = weights.as_chunks::<LANES>();
+        let [mut second, mut third] = [Sum::ZERO; 2];
+        for (values, weights) in values.iter().chain(std::iter::once(&last)).zip(weights) {
+            let (mut squares, mut cubes) = ([0.0; LANES], [0.0; LANES]);
+            for i in 0..LANES {
+                let centred =
+                    if weights[i] > 0.0 { (values[i] - origin) * scale - mean } else { 0.0 };
+                squares[i] = weights[i] * centred * centred;
+                cubes[i] = squares[i] * centred;
+            }
+            second = second.plus(squares);
+            third = third.plus(cubes);
+        }
+        *sums = [second, third];
+    }
+}
