@@ -8,18 +8,18 @@ use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
 use datafusion::scalar::ScalarValue;
 use serde::{Deserialize, Serialize};
-use softargmax::{Labels, Resampling, Rows, Tally, Temperature, scores};
+use softargmax::{Resampling, Tally, Temperature, scores};
 
 use crate::functions::check;
 use crate::logits::{Number, list_type, with_number};
 use crate::refused::Refused;
 use crate::tau;
 use crate::temperature_fit::{number, refuse_distinct, state_field, structure};
-use crate::waiting::Waiting;
+use crate::waiting::{Columns, Handed, Waiting};
 
 const NAME: &str = "calibration";
 
-/// `calibration(logits, label [, tau])`.
+/// `calibration(logits, label [, tau [, weight]])`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Calibration {
     signature: Signature,
@@ -41,7 +41,7 @@ impl AggregateUDFImpl for Calibration {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        check(NAME, (&["logits", "label", "tau"], 2), types)?;
+        check(NAME, (&["logits", "label", "tau", "weight"], 2), types)?;
         Ok(DataType::Struct(answer_fields()))
     }
 
@@ -82,10 +82,9 @@ struct Sums<T> {
 fn take_in<T: Number>(
     tallied: &mut Option<Tallied>,
     temperature: Temperature,
-    logits: Rows<'_, T>,
-    labels: Labels<'_>,
+    (logits, labels, weights): Handed<'_, T>,
 ) -> Result<()> {
-    let scores = scores(logits, labels, None, temperature)
+    let scores = scores(logits, labels, weights, temperature)
         .map_err(|error| DataFusionError::External(error.into()))?;
     let new = || Tallied { temperature, tally: Box::default() };
     tallied.get_or_insert_with(new).tally.add(&scores);
@@ -101,7 +100,7 @@ impl<T: Number> Sums<T> {
     fn all(&mut self) -> Result<Option<&Tallied>> {
         let temperature = self.temperature.unwrap_or(Temperature::ONE);
         let tallied = &mut self.tallied;
-        self.waiting.pass(|logits, labels| take_in(tallied, temperature, logits, labels))?;
+        self.waiting.pass(|rows| take_in(tallied, temperature, rows))?;
         Ok(self.tallied.as_ref())
     }
 }
@@ -122,9 +121,9 @@ impl<T: Number> Accumulator for Sums<T> {
         }
         let temperature = self.temperature.unwrap_or(Temperature::ONE);
         let tallied = &mut self.tallied;
-        self.waiting.add(&columns[0], &columns[1], |logits, labels| {
-            take_in(tallied, temperature, logits, labels)
-        })
+        let weights = columns.get(3);
+        let columns = Columns { logits: &columns[0], labels: &columns[1], weights };
+        self.waiting.add(columns, |rows| take_in(tallied, temperature, rows))
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

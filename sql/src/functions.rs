@@ -27,6 +27,7 @@ use crate::label;
 use crate::logits::{Lists, Number, list_type, number_type, with_number};
 use crate::refused::{LEAVE_OUT, Refused, shown, wrong};
 use crate::tau;
+use crate::weight;
 
 /// A function of a row.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -101,6 +102,7 @@ pub(crate) fn check(
             "logits" => list_type(function, got).map(|_| ())?,
             "label" => label::check(function, got)?,
             "tau" => tau::check(function, got)?,
+            "weight" => weight::check(function, got)?,
             // The difference of a u64 and a number is such a decimal.
             _ if got.is_integer() || got.is_null() || matches!(got, DataType::Decimal128(_, 0)) => {
             }

@@ -23,7 +23,7 @@ use futures::StreamExt;
 use crate::files::{list, one_file};
 use crate::logits::{list_type, with_number};
 use crate::refused::Refused;
-use crate::waiting::Waiting;
+use crate::waiting::{Columns, Waiting};
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,7 +230,9 @@ impl<'a> Check<'a> {
                 let list = list_type(function, columns.first()?.data_type()).ok()?;
                 with_number!(&list, T => {
                     let mut waiting = Waiting::<T>::of_width(function, **width);
-                    let added = waiting.add(&columns[0], columns.get(1)?, |_, _| Ok(()));
+                    let weights = columns.get(if *function == "calibration" { 3 } else { 2 });
+                    let columns = Columns { logits: &columns[0], labels: columns.get(1)?, weights };
+                    let added = waiting.add(columns, |_| Ok(()));
                     **width = width.or(waiting.width());
                     Refused::within(&added.err()?).cloned()
                 })

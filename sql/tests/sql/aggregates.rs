@@ -177,3 +177,43 @@ async fn what_has_no_temperature_says_so() {
     assert_eq!(rows.as_primitive::<UInt64Type>().value(0), 0);
     assert!(number(answer.column(0), "nll", 0).is_nan());
 }
+
+#[tokio::test]
+async fn weights_weigh() {
+    let data = Data::new(3000, 6);
+    let context = context(3, 256);
+    context.register_batch("logs", data.batch(Layout::List)).unwrap();
+    let weights: Vec<f64> = data.labels.iter().map(|label| (label % 3) as f64 / 2.0).collect();
+    let (logits, labels) =
+        (Rows::new(&data.logits, CLASSES).unwrap(), Labels::new(&data.labels, CLASSES).unwrap());
+    let mut scan = Scan::over_octaves(CLASSES, -8, 8);
+    scan.add(logits, labels, Some(&weights)).unwrap();
+    let mut tally = Tally::default();
+    tally.add(&scores(logits, labels, Some(&weights), Temperature::ONE).unwrap());
+    let sql = "select temperature_fit(logits, label, (label % 3) / 2.0), \
+               calibration(logits, label, 1, (label % 3) / 2.0), \
+               temperature_fit(logits, label, 1), temperature_fit(logits, label) from logs";
+    let answer = query(&context, sql).await.unwrap();
+    let want = TemperatureFit::from_scan(&scan, None);
+    assert!(want.rows < 3000);
+    assert_same(answer.column(0), 0, &want, "weights");
+    let nll = number(answer.column(1), "nll", 0);
+    assert_eq!(nll.to_bits(), tally.summary().nll.value.to_bits());
+    assert_eq!(answer.column(2), answer.column(3));
+
+    for (weight, reason) in [
+        ("label - 5", "weight -"),
+        ("case when label = 3 then null else 1 end", "the weight is NULL in the row of logits ["),
+        ("arrow_cast('inf', 'Float64')", "weight inf is not from 0 up"),
+        ("arrow_cast('nan', 'Float64')", "weight NaN is not from 0 up"),
+        ("'heavy'", "weight is of the type Utf8"),
+    ] {
+        for call in [
+            format!("temperature_fit(logits, label, {weight})"),
+            format!("calibration(logits, label, 1, {weight})"),
+        ] {
+            let error = query(&context, &format!("select {call} from logs")).await.unwrap_err();
+            assert!(error.to_string().contains(reason), "{call}: {error}");
+        }
+    }
+}

@@ -176,6 +176,13 @@ fn bad_rows_are_named_by_file_and_row() {
     let folder = with_bad("label", Arc::new(Int64Array::from(labels)));
     let said = refused(folder.path(), &[FIT]);
     assert!(said.contains("part9.parquet: row 5: the label is NULL"), "{said}");
+
+    let models = |row| if row == 11 { "none" } else { "first" };
+    let models: Vec<&str> = (0..40).map(models).collect();
+    let folder = with_bad("model", Arc::new(StringArray::from(models)));
+    let weighted = "select temperature_fit(logits, label, case model when 'none' then -1 else 1 end) from '*.parquet'";
+    let said = refused(folder.path(), &[weighted]);
+    assert!(said.contains("part9.parquet: row 11: weight -1 is not from 0 up in"), "{said}");
 }
 
 #[test]
