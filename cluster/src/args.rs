@@ -109,6 +109,10 @@ pub(crate) struct FitArgs {
     #[arg(long, default_value = "label", value_name = "COLUMN")]
     pub(crate) label: String,
 
+    /// How much each row counts: a column of numbers from 0 up [default: all alike]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) weight: Option<String>,
+
     /// A temperature for each value of this column
     #[arg(long, value_name = "COLUMN")]
     pub(crate) by: Option<String>,

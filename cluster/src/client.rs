@@ -24,8 +24,9 @@ use crate::nodes::host_and_port;
 const ATTEMPTS: usize = 3;
 
 pub(crate) async fn fit(args: &FitArgs) -> Result<(), SqlError> {
-    let call =
-        format!("temperature_fit({}, {}) as fit", name(&args.rows.logits), name(&args.label));
+    let columns = [Some(&args.rows.logits), Some(&args.label), args.weight.as_ref()];
+    let columns: Vec<String> = columns.into_iter().flatten().map(|column| name(column)).collect();
+    let call = format!("temperature_fit({}) as fit", columns.join(", "));
     let from = format!("from {}", text(&args.rows.files));
     let condition = args.condition.as_ref().map_or(String::new(), |rows| format!(" where {rows}"));
     let query = match &args.by {
@@ -64,14 +65,19 @@ pub(crate) async fn fit(args: &FitArgs) -> Result<(), SqlError> {
 
 pub(crate) async fn apply(args: &ApplyArgs) -> Result<(), SqlError> {
     let tau: softargmax::Temperature = args.tau.parse().map_err(SqlError::refused)?;
+    let files = FileTables::files(&SessionContext::new(), &args.rows.files).await?;
+    let context = remote(&args.rows, 1).await?;
     let unwritten = |error| SqlError::refused(format!("{}: {error}", args.output.display()));
     std::fs::create_dir_all(&args.output).map_err(unwritten)?;
     let output = std::fs::canonicalize(&args.output).map_err(unwritten)?;
-    let files = FileTables::files(&SessionContext::new(), &args.rows.files).await?;
     let mut todo: Vec<(String, PathBuf)> = Vec::new();
     for file in files {
         let stem = Path::new(&file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let target = output.join(format!("{stem}.parquet"));
+        if std::fs::canonicalize(&file).is_ok_and(|file| file == target) {
+            let reason = format!("{} lies in the folder for the new files", target.display());
+            return Err(SqlError::refused(reason).hint("give another folder: -o DIR"));
+        }
         if todo.iter().any(|(_, other)| *other == target) {
             let reason = format!("two files would become {}", target.display());
             return Err(SqlError::refused(reason).hint("apply to one folder at a time"));
@@ -80,7 +86,6 @@ pub(crate) async fn apply(args: &ApplyArgs) -> Result<(), SqlError> {
     }
     let all = todo.len();
     todo.retain(|(_, target)| !target.exists());
-    let context = remote(&args.rows, 1).await?;
     // Whatever the temperature was written as is what it is.
     let call = format!("softmax({}, {})", name(&args.rows.logits), text(args.tau.trim()));
     let work = todo.iter().map(|(file, target)| {

@@ -6,6 +6,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
+use datafusion::physical_expr::expressions::Literal;
 use datafusion::scalar::ScalarValue;
 use serde::{Deserialize, Serialize};
 use softargmax::{Resampling, Tally, Temperature, scores};
@@ -47,6 +48,9 @@ impl AggregateUDFImpl for Calibration {
 
     fn accumulator(&self, call: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         refuse_distinct(NAME, &call)?;
+        // Known before any row is read, as a rule.
+        let literal = call.exprs.get(2).and_then(|tau| tau.downcast_ref::<Literal>());
+        literal.map(|tau| tau::of_all(NAME, tau.value())).transpose()?;
         let list = list_type(NAME, call.expr_fields[0].data_type())?;
         Ok(with_number!(&list, T => {
             Box::new(Sums { waiting: Waiting::<T>::new(NAME), tallied: None, temperature: None })
@@ -108,12 +112,10 @@ impl<T: Number> Sums<T> {
 impl<T: Number> Accumulator for Sums<T> {
     fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
         let taus = match columns.get(2) {
-            Some(taus) => tau::temperatures(NAME, taus)?,
-            None => vec![Some(Temperature::ONE)],
+            Some(taus) => tau::given(NAME, taus)?,
+            None => vec![Temperature::ONE],
         };
         for tau in taus {
-            let null = || Refused::row(NAME, "tau is NULL", "give a temperature from 0 up");
-            let tau = tau.ok_or_else(null)?;
             let ours = *self.temperature.get_or_insert(tau);
             if ours != tau {
                 return Err(two(ours, tau));

@@ -171,11 +171,9 @@ impl RowFunction {
         }
         let taus = match kind.place("tau").and_then(|at| given.get(at).zip(columns.get(at))) {
             None => Taus::One(Temperature::ONE),
-            Some((ColumnarValue::Scalar(_), column)) => {
-                match tau::temperatures(kind.name(), &column.slice(0, column.len().min(1)))?[..] {
-                    [Some(tau)] => Taus::One(tau),
-                    _ => Taus::PerRow(vec![Temperature::ONE; column.len()]), // no row is wanted
-                }
+            // Where it is NULL, no row is wanted.
+            Some((ColumnarValue::Scalar(tau), _)) => {
+                Taus::One(tau::of_all(kind.name(), tau)?.unwrap_or(Temperature::ONE))
             }
             Some((_, column)) => {
                 let taus = tau::temperatures(kind.name(), column)?.into_iter();

@@ -23,6 +23,7 @@ use futures::StreamExt;
 use crate::files::{list, one_file};
 use crate::logits::{list_type, with_number};
 use crate::refused::Refused;
+use crate::tau;
 use crate::waiting::{Columns, Waiting};
 
 /// A place in a file.
@@ -228,9 +229,14 @@ impl<'a> Check<'a> {
                 let columns: Vec<ArrayRef> =
                     columns.iter().map(column).collect::<Result<_>>().ok()?;
                 let list = list_type(function, columns.first()?.data_type()).ok()?;
+                let has_tau = *function == "calibration";
+                let taus = columns.get(2).filter(|_| has_tau);
+                if let Some(Err(error)) = taus.map(|taus| tau::given(function, taus)) {
+                    return Refused::within(&error).cloned();
+                }
+                let weights = columns.get(if has_tau { 3 } else { 2 });
                 with_number!(&list, T => {
                     let mut waiting = Waiting::<T>::of_width(function, **width);
-                    let weights = columns.get(if *function == "calibration" { 3 } else { 2 });
                     let columns = Columns { logits: &columns[0], labels: columns.get(1)?, weights };
                     let added = waiting.add(columns, |_| Ok(()));
                     **width = width.or(waiting.width());
