@@ -289,6 +289,23 @@ fn a_temperature_that_is_none_is_refused_and_no_row_is_blamed() {
 }
 
 #[test]
+fn a_shard_without_a_column_is_named() {
+    let (folder, data) = logs(300, 3);
+    let batch = data.batch(Layout::FixedSizeList).project(&[0, 1]).unwrap();
+    write(&folder.path().join("part1.parquet"), &batch);
+    for call in ["temperature_fit(logits, label)", "calibration(logits, label)"] {
+        let said = refused(folder.path(), &[&format!("select {call} from '*.parquet'")]);
+        let reason = "part1.parquet: there is no column label; there are: model, logits\nhint: ";
+        assert!(said.contains(reason), "{said}");
+    }
+    // Where it is not asked for, nothing is wrong.
+    let rows = "select count(softmax(logits, 2)) as rows from '*.parquet'";
+    assert!(
+        done(folder.path(), &[rows, "--format", "values"]).trim().parse::<usize>().unwrap() > 300
+    );
+}
+
+#[test]
 fn a_shard_of_another_width_is_named() {
     let folder = with_bad("logits", Layout::List.lists(&[0.5; 20 * 9], 9));
     let said = refused(
