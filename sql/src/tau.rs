@@ -33,9 +33,8 @@ pub(crate) fn temperatures(
 
 /// The temperatures of a column, each of which must be there.
 pub(crate) fn given(function: &'static str, column: &ArrayRef) -> Result<Vec<Temperature>> {
-    let null = || Refused::row(function, "tau is NULL", HINT);
-    let taus = temperatures(function, column)?.into_iter();
-    taus.map(|tau| Ok(tau.ok_or_else(null)?)).collect()
+    let null = || Refused::row(function, "tau is NULL", HINT).into();
+    temperatures(function, column)?.into_iter().map(|tau| tau.ok_or_else(null)).collect()
 }
 
 /// The temperature of all rows; if it is wrong, no row is to blame.
