@@ -431,6 +431,12 @@ fn claims_of_headers_are_compared_with_the_file() {
     long[..8].copy_from_slice(&99_999_999u64.to_le_bytes());
     folder.write("x.safetensors", &long);
     refused(&folder, &["apply", "x.safetensors", "-t", "1", "-o", "out.npy"], &["is cut short"]);
+    // From a pipe, whose size nobody knows: no rows that would begin behind the end.
+    let behind = format!("{{\"x\":{{{f32},\"shape\":[0,2],\"data_offsets\":[25,25]}}}}");
+    let output =
+        softargmax(&folder, &["apply", "-", "-t", "1", "-o", "out.npy"], &tensors(&behind));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("standard input: is cut short"), "{said}");
     folder.write("x.safetensors", &tensors(&good));
     refused(
         &folder,

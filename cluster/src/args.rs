@@ -109,6 +109,14 @@ pub(crate) struct FitArgs {
     #[arg(long, default_value = "label", value_name = "COLUMN")]
     pub(crate) label: String,
 
+    /// A file with the names of the classes, a line each in the order of the logits, where labels are names
+    #[arg(long, value_name = "FILE")]
+    pub(crate) classes: Option<PathBuf>,
+
+    /// How much each row counts: a column of numbers from 0 up [default: all alike]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) weight: Option<String>,
+
     /// A temperature for each value of this column
     #[arg(long, value_name = "COLUMN")]
     pub(crate) by: Option<String>,
@@ -136,7 +144,7 @@ pub(crate) struct ApplyArgs {
     pub(crate) rows: RowsArgs,
 
     /// The temperature: 1.8, 1/3, 0 or inf
-    #[arg(short, long, value_name = "TAU")]
+    #[arg(short, long, value_name = "TAU", allow_hyphen_values = true)]
     pub(crate) tau: String,
 
     /// The folder for the new files

@@ -24,8 +24,9 @@ use crate::nodes::host_and_port;
 const ATTEMPTS: usize = 3;
 
 pub(crate) async fn fit(args: &FitArgs) -> Result<(), SqlError> {
+    let weight = args.weight.as_ref().map_or(String::new(), |column| format!(", {}", name(column)));
     let call =
-        format!("temperature_fit({}, {}) as fit", name(&args.rows.logits), name(&args.label));
+        format!("temperature_fit({}, {}{weight}) as fit", name(&args.rows.logits), label(args)?);
     let from = format!("from {}", text(&args.rows.files));
     let condition = args.condition.as_ref().map_or(String::new(), |rows| format!(" where {rows}"));
     let query = match &args.by {
@@ -42,7 +43,16 @@ pub(crate) async fn fit(args: &FitArgs) -> Result<(), SqlError> {
             FileTables::register(&context, &query).await?;
             context.sql(&query).await
         };
-        let frame = asked.await?;
+        let frame = asked.await.map_err(|error| {
+            let is_of_names = Refused::within(&error)
+                .is_some_and(|refused| refused.hint().contains("case label"));
+            let error = SqlError::from(error);
+            if is_of_names {
+                error.hint("--classes FILE says which class each name is")
+            } else {
+                error
+            }
+        })?;
         let schema = std::sync::Arc::new(frame.schema().as_arrow().clone());
         match frame.collect().await {
             Ok(batches) => break (schema, batches),
@@ -64,14 +74,19 @@ pub(crate) async fn fit(args: &FitArgs) -> Result<(), SqlError> {
 
 pub(crate) async fn apply(args: &ApplyArgs) -> Result<(), SqlError> {
     let tau: softargmax::Temperature = args.tau.parse().map_err(SqlError::refused)?;
+    let files = FileTables::files(&SessionContext::new(), &args.rows.files).await?;
+    let context = remote(&args.rows, 1).await?;
     let unwritten = |error| SqlError::refused(format!("{}: {error}", args.output.display()));
     std::fs::create_dir_all(&args.output).map_err(unwritten)?;
     let output = std::fs::canonicalize(&args.output).map_err(unwritten)?;
-    let files = FileTables::files(&SessionContext::new(), &args.rows.files).await?;
     let mut todo: Vec<(String, PathBuf)> = Vec::new();
     for file in files {
         let stem = Path::new(&file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let target = output.join(format!("{stem}.parquet"));
+        if std::fs::canonicalize(&file).is_ok_and(|file| file == target) {
+            let reason = format!("{} lies in the folder for the new files", target.display());
+            return Err(SqlError::refused(reason).hint("give another folder: -o DIR"));
+        }
         if todo.iter().any(|(_, other)| *other == target) {
             let reason = format!("two files would become {}", target.display());
             return Err(SqlError::refused(reason).hint("apply to one folder at a time"));
@@ -80,7 +95,6 @@ pub(crate) async fn apply(args: &ApplyArgs) -> Result<(), SqlError> {
     }
     let all = todo.len();
     todo.retain(|(_, target)| !target.exists());
-    let context = remote(&args.rows, 1).await?;
     // Whatever the temperature was written as is what it is.
     let call = format!("softmax({}, {})", name(&args.rows.logits), text(args.tau.trim()));
     let work = todo.iter().map(|(file, target)| {
@@ -153,10 +167,34 @@ async fn placed(query: &str, error: DataFusionError) -> SqlError {
     };
     match (found, refused) {
         (Some(place), Some(refused)) => SqlError::refused(place).hint(refused.hint()),
-        (Some(place), None) => SqlError::refused(place),
+        (Some(place), None) => {
+            SqlError::refused(place).hint("is it whole? leave it out, or write it again")
+        }
         (None, Some(refused)) => DataFusionError::from(refused).into(),
         (None, None) => error.into(),
     }
+}
+
+/// The label of a row in SQL. A name that no class has gives NULL, which is refused with its row.
+fn label(args: &FitArgs) -> Result<String, SqlError> {
+    let column = name(&args.label);
+    let Some(path) = &args.classes else { return Ok(column) };
+    let file = path.display();
+    let names = std::fs::read_to_string(path)
+        .map_err(|error| SqlError::refused(format!("{file}: cannot be read: {error}")))?;
+    let names: Vec<&str> = names.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if let Some(twice) = (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
+        return Err(SqlError::refused(format!(
+            "{file}: two classes are called '{}'",
+            names[twice]
+        )));
+    }
+    if names.is_empty() {
+        return Err(SqlError::refused(format!("{file}: names no class")).hint("a name a line"));
+    }
+    let cases = names.iter().enumerate();
+    let cases = cases.map(|(class, name)| format!(" when {} then {class}", text(name)));
+    Ok(format!("case {column}{} end", cases.collect::<String>()))
 }
 
 /// A name of a column in SQL.

@@ -8,10 +8,13 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datafusion::arrow::array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::Float32Type;
 use rows::{CLASSES, Data, Layout};
-use softargmax::{Rows, TemperatureFit, softmax_rows};
+use softargmax::{Labels, Rows, Scan, TemperatureFit, softmax_rows};
 
 /// What is waited for at most.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -160,6 +163,14 @@ fn a_fit_and_what_is_applied_have_the_bits_of_the_library() {
         assert_eq!(answer["rows"][row]["model"], model);
         assert_same(&answer["rows"][row]["fit"], &data.of_model(model).fit());
     }
+    // Rows of class 0 weigh nothing, those of class 9 most.
+    let weights: Vec<f64> = data.labels.iter().map(|&label| label as f64).collect();
+    let mut scan = Scan::over_octaves(CLASSES, -8, 8);
+    let (logits, labels) = (Rows::new(&data.logits, CLASSES), Labels::new(&data.labels, CLASSES));
+    scan.add(logits.unwrap(), labels.unwrap(), Some(&weights)).unwrap();
+    let answer = cluster.ask(&["fit", &files, "--weight", "label", "--format", "json"]);
+    let answer = json(&{ answer }.output().unwrap());
+    assert_same(&answer["rows"][0]["fit"], &TemperatureFit::from_scan(&scan, None));
     // Both have worked.
     assert!((0..2).all(|at| cluster.log(at).contains("Finished task")));
 
@@ -179,40 +190,120 @@ fn a_fit_and_what_is_applied_have_the_bits_of_the_library() {
     );
     assert_eq!(probabilities(&out, 5), want.unwrap());
     assert!(apply().contains("5 of them were there"));
+}
 
-    // What is wrong is named by file and row, and nothing is left of it.
-    let mut numbers = data.logits[..100 * CLASSES].to_vec();
-    numbers[42 * CLASSES] = f32::NAN;
-    let bad = tempfile::tempdir().unwrap();
-    Data {
-        logits: numbers,
-        labels: data.labels[..100].to_vec(),
-        models: data.models[..100].to_vec(),
-    }
-    .write(bad.path(), 1, Layout::FixedSizeList);
-    let files = glob(bad.path());
-    for mut command in [
-        cluster.ask(&["fit", &files]),
-        cluster.ask(&[
-            "apply",
-            &files,
-            "--tau",
-            "2",
-            "-o",
-            bad.path().join("out").to_str().unwrap(),
-        ]),
+/// Shards of one folder, in lists of any length.
+fn shards(data: &Data) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    data.write(folder.path(), 3, Layout::List);
+    folder
+}
+
+#[test]
+fn what_is_wrong_is_named_by_file_and_row_and_nothing_is_left_of_it() {
+    let cluster = Cluster::start();
+    let data = Data::new(300, 13);
+    let refused = |folder: &Path, arguments: &[&str], parts: &[&str]| {
+        let out = folder.join("out");
+        let files = glob(folder);
+        let mut command = cluster.ask(&[&arguments[..1], &[&files], &arguments[1..]].concat());
+        if arguments[0] == "apply" {
+            command.arg("-o").arg(&out);
+        }
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        for part in parts {
+            assert!(said.contains(part), "{arguments:?}: {said}\ndoes not say: {part}");
+        }
+        let left = fs::read_dir(&out).map_or(0, |files| {
+            files.filter(|file| !file.as_ref().unwrap().path().ends_with("part0.parquet")).count()
+        });
+        assert!(left <= 1, "part2 at most is whole beside part0: {said}");
+        let _ = fs::remove_dir_all(out);
+    };
+    let apply = ["apply", "--tau", "2"];
+
+    // A shard with a row that is not like the others.
+    let row = || Some(vec![Some(0.5f32); CLASSES]);
+    let of = |at: usize, odd: Option<Vec<Option<f32>>>| {
+        let rows = (0..40).map(|row_at| if row_at == at { odd.clone() } else { row() });
+        let logits = ListArray::from_iter_primitive::<Float32Type, _, _>(rows);
+        let labels = Int64Array::from(vec![1; 40]);
+        let models = StringArray::from(vec!["first"; 40]);
+        RecordBatch::try_from_iter([
+            ("model", Arc::new(models) as ArrayRef),
+            ("logits", Arc::new(logits) as ArrayRef),
+            ("label", Arc::new(labels) as ArrayRef),
+        ])
+        .unwrap()
+    };
+    let mut nan = row();
+    nan.as_mut().unwrap()[3] = Some(f32::NAN);
+    let mut null = row();
+    null.as_mut().unwrap()[4] = None;
+    let shorter = Some(vec![Some(0.5); CLASSES - 1]);
+    let folder = shards(&data);
+    for (at, odd, reason, is_for_apply) in [
+        (17, nan, "logit 3 is NaN in the row of logits [0.5,", true),
+        (21, null, "logit 4 is NULL in the row of logits [0.5,", true),
+        (5, shorter, "9 logits among rows of 10 in the row [0.5,", false),
+        (9, None, "logits are NULL in the row of label 1", false),
     ] {
-        let refused = command.output().unwrap();
-        let said = String::from_utf8(refused.stderr).unwrap();
-        assert_eq!(refused.status.code(), Some(2), "{said}");
-        assert!(said.contains("part0.parquet: row 42: logit 0 is NaN"), "{said}");
-        assert!(said.contains("\nhint: where is_valid(logits, label)"), "{said}");
+        rows::write(&folder.path().join("part1.parquet"), &of(at, odd));
+        let place = format!("part1.parquet: row {at}: {reason}");
+        refused(folder.path(), &["fit"], &[&place, "\nhint: where "]);
+        if is_for_apply {
+            refused(folder.path(), &apply, &[&place, "\nhint: where "]);
+        }
     }
-    assert_eq!(fs::read_dir(bad.path().join("out")).unwrap().count(), 0);
-    let missing = cluster.ask(&["fit", &files, "--logits", "scores"]).output().unwrap();
-    assert!(
-        String::from_utf8_lossy(&missing.stderr).contains("hint: there are: model, logits, label")
+
+    // Labels that are names get a mapping.
+    let folder = shards(&data);
+    let by_name = ["fit", "--label", "model"];
+    let names = folder.path().join("names.txt");
+    refused(folder.path(), &by_name, &["label is of the type", "\nhint: --classes FILE"]);
+    fs::write(&names, "first\nthird\n").unwrap();
+    let by_name = [&by_name[..], &["--classes", names.to_str().unwrap()]].concat();
+    refused(folder.path(), &by_name, &["part0.parquet: row ", "the label is NULL"]);
+    fs::write(&names, "first\nsecond\n").unwrap();
+    let files = glob(folder.path());
+    let arguments = [&["fit", &files], &by_name[1..], &["--format", "json"]].concat();
+    let answer = json(&cluster.ask(&arguments).output().unwrap());
+    let labels = data.models.iter().map(|&model| i64::from(model == "second")).collect();
+    let of_models = Data { labels, logits: data.logits.clone(), models: data.models.clone() };
+    assert_eq!(
+        answer["rows"][0]["fit"]["temperature"].as_f64(),
+        of_models.fit().estimate.map(|found| found.temperature.tau())
     );
+
+    // Columns, paths and temperatures that are not there.
+    let there = "hint: there are: model, logits, label";
+    refused(folder.path(), &["fit", "--logits", "scores"], &["no column scores", there]);
+    refused(folder.path(), &["apply", "--tau", "1", "--logits", "scores"], &[there]);
+    refused(folder.path(), &["apply", "--tau", "-1"], &["temperature -1 is not allowed"]);
+    let nowhere = folder.path().join("nowhere");
+    refused(
+        &nowhere,
+        &["fit"],
+        &["nowhere/*.parquet': there is no such file", "\nhint: name a file"],
+    );
+    refused(&nowhere, &apply, &["nowhere/*.parquet': there is no such file"]);
+    assert!(!nowhere.exists());
+    let own = cluster.ask(&["apply", &files, "--tau", "1", "-o"]).arg(folder.path()).output();
+    let said = String::from_utf8(own.unwrap().stderr).unwrap();
+    assert!(said.contains("part0.parquet lies in the folder for the new files"), "{said}");
+
+    // Files that cannot be read: one that is empty, one with bytes overwritten.
+    let folder = shards(&data);
+    let broken = folder.path().join("part1.parquet");
+    let whole = fs::read(&broken).unwrap();
+    for bytes in [Vec::new(), [&whole[..8], &[0xff; 400], &whole[408..]].concat()] {
+        fs::write(&broken, bytes).unwrap();
+        for arguments in [&["fit"][..], &apply] {
+            refused(folder.path(), arguments, &["part1.parquet: cannot be read", "\nhint: "]);
+        }
+    }
 }
 
 /// The numbers of all shards, in their order.

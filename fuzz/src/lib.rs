@@ -13,7 +13,7 @@
 #[allow(dead_code)]
 #[path = "../../cli/src/error.rs"]
 mod error;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 #[path = "../../cli/src/input/mod.rs"]
 mod input;
 mod teacher;

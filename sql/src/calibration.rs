@@ -6,20 +6,21 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
+use datafusion::physical_expr::expressions::Literal;
 use datafusion::scalar::ScalarValue;
 use serde::{Deserialize, Serialize};
-use softargmax::{Labels, Resampling, Rows, Tally, Temperature, scores};
+use softargmax::{Resampling, Tally, Temperature, scores};
 
 use crate::functions::check;
 use crate::logits::{Number, list_type, with_number};
 use crate::refused::Refused;
 use crate::tau;
 use crate::temperature_fit::{number, refuse_distinct, state_field, structure};
-use crate::waiting::Waiting;
+use crate::waiting::{Columns, Handed, Waiting};
 
 const NAME: &str = "calibration";
 
-/// `calibration(logits, label [, tau])`.
+/// `calibration(logits, label [, tau [, weight]])`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Calibration {
     signature: Signature,
@@ -41,12 +42,15 @@ impl AggregateUDFImpl for Calibration {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        check(NAME, (&["logits", "label", "tau"], 2), types)?;
+        check(NAME, (&["logits", "label", "tau", "weight"], 2), types)?;
         Ok(DataType::Struct(answer_fields()))
     }
 
     fn accumulator(&self, call: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         refuse_distinct(NAME, &call)?;
+        // Known before any row is read, as a rule.
+        let literal = call.exprs.get(2).and_then(|tau| tau.downcast_ref::<Literal>());
+        literal.map(|tau| tau::of_all(NAME, tau.value())).transpose()?;
         let list = list_type(NAME, call.expr_fields[0].data_type())?;
         Ok(with_number!(&list, T => {
             Box::new(Sums { waiting: Waiting::<T>::new(NAME), tallied: None, temperature: None })
@@ -82,10 +86,9 @@ struct Sums<T> {
 fn take_in<T: Number>(
     tallied: &mut Option<Tallied>,
     temperature: Temperature,
-    logits: Rows<'_, T>,
-    labels: Labels<'_>,
+    (logits, labels, weights): Handed<'_, T>,
 ) -> Result<()> {
-    let scores = scores(logits, labels, None, temperature)
+    let scores = scores(logits, labels, weights, temperature)
         .map_err(|error| DataFusionError::External(error.into()))?;
     let new = || Tallied { temperature, tally: Box::default() };
     tallied.get_or_insert_with(new).tally.add(&scores);
@@ -101,7 +104,7 @@ impl<T: Number> Sums<T> {
     fn all(&mut self) -> Result<Option<&Tallied>> {
         let temperature = self.temperature.unwrap_or(Temperature::ONE);
         let tallied = &mut self.tallied;
-        self.waiting.pass(|logits, labels| take_in(tallied, temperature, logits, labels))?;
+        self.waiting.pass(|rows| take_in(tallied, temperature, rows))?;
         Ok(self.tallied.as_ref())
     }
 }
@@ -109,12 +112,10 @@ impl<T: Number> Sums<T> {
 impl<T: Number> Accumulator for Sums<T> {
     fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
         let taus = match columns.get(2) {
-            Some(taus) => tau::temperatures(NAME, taus)?,
-            None => vec![Some(Temperature::ONE)],
+            Some(taus) => tau::given(NAME, taus)?,
+            None => vec![Temperature::ONE],
         };
         for tau in taus {
-            let null = || Refused::row(NAME, "tau is NULL", "give a temperature from 0 up");
-            let tau = tau.ok_or_else(null)?;
             let ours = *self.temperature.get_or_insert(tau);
             if ours != tau {
                 return Err(two(ours, tau));
@@ -122,9 +123,9 @@ impl<T: Number> Accumulator for Sums<T> {
         }
         let temperature = self.temperature.unwrap_or(Temperature::ONE);
         let tallied = &mut self.tallied;
-        self.waiting.add(&columns[0], &columns[1], |logits, labels| {
-            take_in(tallied, temperature, logits, labels)
-        })
+        let weights = columns.get(3);
+        let columns = Columns { logits: &columns[0], labels: &columns[1], weights };
+        self.waiting.add(columns, |rows| take_in(tallied, temperature, rows))
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

@@ -27,6 +27,7 @@ use crate::label;
 use crate::logits::{Lists, Number, list_type, number_type, with_number};
 use crate::refused::{LEAVE_OUT, Refused, shown, wrong};
 use crate::tau;
+use crate::weight;
 
 /// A function of a row.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -101,6 +102,7 @@ pub(crate) fn check(
             "logits" => list_type(function, got).map(|_| ())?,
             "label" => label::check(function, got)?,
             "tau" => tau::check(function, got)?,
+            "weight" => weight::check(function, got)?,
             // The difference of a u64 and a number is such a decimal.
             _ if got.is_integer() || got.is_null() || matches!(got, DataType::Decimal128(_, 0)) => {
             }
@@ -169,11 +171,9 @@ impl RowFunction {
         }
         let taus = match kind.place("tau").and_then(|at| given.get(at).zip(columns.get(at))) {
             None => Taus::One(Temperature::ONE),
-            Some((ColumnarValue::Scalar(_), column)) => {
-                match tau::temperatures(kind.name(), &column.slice(0, column.len().min(1)))?[..] {
-                    [Some(tau)] => Taus::One(tau),
-                    _ => Taus::PerRow(vec![Temperature::ONE; column.len()]), // no row is wanted
-                }
+            // Where it is NULL, no row is wanted.
+            Some((ColumnarValue::Scalar(tau), _)) => {
+                Taus::One(tau::of_all(kind.name(), tau)?.unwrap_or(Temperature::ONE))
             }
             Some((_, column)) => {
                 let taus = tau::temperatures(kind.name(), column)?.into_iter();

@@ -1,7 +1,7 @@
 //! Softmax with temperature in SQL: functions of [DataFusion](datafusion).
 //!
 //! ```text
-//! logits.rs, label.rs, tau.rs      arguments, as the library takes them
+//! logits.rs, label.rs, tau.rs, weight.rs      arguments, as the library takes them
 //! functions.rs                     of a row:   softmax, log_softmax, log_sum_exp, entropy, nll, sample, is_valid
 //! waiting.rs                       rows of a group, until they are worth a pass
 //! temperature_fit.rs               of rows:    temperature_fit, temperature_scan
@@ -20,13 +20,13 @@
 //! | `entropy(logits [, tau])`, `nll(logits, label [, tau])` | nats, in f64 |
 //! | `sample(logits, tau, seed, position [, stream])` | a class, drawn as `softargmax sample` draws it |
 //! | `is_valid(logits [, label])` | whether the functions take this row |
-//! | `temperature_fit(logits, label)` | a struct: temperature, std_error, interval, outcome, rows, … |
-//! | `temperature_scan(logits, label)` | the text that `softargmax scan` writes and `softargmax merge` reads |
-//! | `calibration(logits, label [, tau])` | a struct: nll, brier, accuracy, ece, each with its error or null level |
+//! | `temperature_fit(logits, label [, weight])` | a struct: temperature, std_error, interval, outcome, rows, … |
+//! | `temperature_scan(logits, label [, weight])` | the text that `softargmax scan` writes and `softargmax merge` reads |
+//! | `calibration(logits, label [, tau [, weight]])` | a struct: nll, brier, accuracy, ece, each with its error or null level |
 //!
 //! `logits` is a list, fixed-size list or large list of f16, f32 or f64 (integers are read as f64), `label` an integer
 //! that counts classes from 0. `tau` is a number, which means itself, or a text, which means what it says: `'0.1'` is one
-//! tenth, `'1/3'` a third. Without it τ = 1.
+//! tenth, `'1/3'` a third. Without it τ = 1. `weight` is a number from 0 up; a row that weighs 0 does not count.
 //!
 //! # Special values
 //! In functions of a row a NULL gives NULL. Aggregates refuse it, as they refuse a row of another width: what was left out
@@ -63,6 +63,7 @@ mod stopped;
 mod tau;
 mod temperature_fit;
 mod waiting;
+mod weight;
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
-use datafusion::datasource::listing::ListingTable;
+use datafusion::datasource::listing::{ListingTable, ListingTableUrl};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::PhysicalExpr;
@@ -23,7 +23,8 @@ use futures::StreamExt;
 use crate::files::{list, one_file};
 use crate::logits::{list_type, with_number};
 use crate::refused::Refused;
-use crate::waiting::Waiting;
+use crate::tau;
+use crate::waiting::{Columns, Waiting};
 
 /// A place in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,15 +62,39 @@ pub async fn locate(
         let table = table.downcast_ref::<ListingTable>()?;
         for url in table.table_paths() {
             for file in list(&context.state(), url).await.ok()? {
-                match search(context, table, &file, &calls, &mut widths, failed).await {
-                    Some((place, true)) => return Some(place),
-                    Some((place, false)) => first = first.or(Some(place)),
-                    None => {}
+                let found = search(context, table, &file, &calls, &mut widths, failed).await;
+                let Some((place, is_it)) = found else { continue };
+                let place = lacking(context, table, &file, &calls).await.unwrap_or(place);
+                if is_it {
+                    return Some(place);
                 }
+                first = first.or(Some(place));
             }
         }
     }
     first
+}
+
+/// Where a file lacks a column that others have, and all of it is NULL to the engine: that, in place of its first row.
+async fn lacking(
+    context: &SessionContext,
+    table: &ListingTable,
+    file: &str,
+    calls: &[Expr],
+) -> Option<Place> {
+    let url = ListingTableUrl::parse(file).ok()?;
+    let own = table.options().infer_schema(&context.state(), &url).await.ok()?;
+    let whole = table.schema();
+    let is_lacking = |name: &&str| {
+        whole.column_with_name(name).is_some() && own.column_with_name(name).is_none()
+    };
+    let used = calls.iter().flat_map(|call| call.column_refs());
+    let mut used: Vec<&str> = used.map(|column| column.name.as_str()).collect();
+    used.sort_unstable();
+    let name = used.into_iter().find(is_lacking)?;
+    let there: Vec<&str> = own.fields().iter().map(|field| field.name().as_str()).collect();
+    let reason = format!("there is no column {name}; there are: {}", there.join(", "));
+    Some(Place { file: file.to_owned(), row: None, reason })
 }
 
 /// The tables of a query.
@@ -228,9 +253,16 @@ impl<'a> Check<'a> {
                 let columns: Vec<ArrayRef> =
                     columns.iter().map(column).collect::<Result<_>>().ok()?;
                 let list = list_type(function, columns.first()?.data_type()).ok()?;
+                let has_tau = *function == "calibration";
+                let taus = columns.get(2).filter(|_| has_tau);
+                if let Some(Err(error)) = taus.map(|taus| tau::given(function, taus)) {
+                    return Refused::within(&error).cloned();
+                }
+                let weights = columns.get(if has_tau { 3 } else { 2 });
                 with_number!(&list, T => {
                     let mut waiting = Waiting::<T>::of_width(function, **width);
-                    let added = waiting.add(&columns[0], columns.get(1)?, |_, _| Ok(()));
+                    let columns = Columns { logits: &columns[0], labels: columns.get(1)?, weights };
+                    let added = waiting.add(columns, |_| Ok(()));
                     **width = width.or(waiting.width());
                     Refused::within(&added.err()?).cloned()
                 })

@@ -21,6 +21,8 @@ pub enum Format {
     Table,
     /// With a header; what a struct holds in columns of its own
     Csv,
+    /// Values alone, tabs between them: one value is itself
+    Values,
     /// One object, schema softargmax.sql/1
     Json,
     /// One object a line
@@ -108,6 +110,11 @@ impl Output {
                     self.text(&cells::csv(&row))?;
                 }
             }
+            Format::Values => {
+                for row in cells::rows(batch).map_err(SqlError::internal)? {
+                    self.text(&(row.join("\t") + "\n"))?;
+                }
+            }
             Format::Json | Format::Jsonl => {
                 for row in 0..batch.num_rows() {
                     let object =
@@ -180,7 +187,7 @@ fn by_name(path: &Path) -> Result<Format, SqlError> {
             "{}: the format does not show in this name",
             path.display()
         ))
-        .hint("name it with --format table, csv, json, jsonl or parquet")),
+        .hint("name it with --format table, csv, values, json, jsonl or parquet")),
     }
 }
 

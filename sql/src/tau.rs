@@ -4,6 +4,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::error::Result;
+use datafusion::scalar::ScalarValue;
 use softargmax::Temperature;
 
 use crate::refused::Refused;
@@ -27,11 +28,29 @@ pub(crate) fn temperatures(
     function: &'static str,
     column: &ArrayRef,
 ) -> Result<Vec<Option<Temperature>>> {
+    read(function, column, Refused::row)
+}
+
+/// The temperatures of a column, each of which must be there.
+pub(crate) fn given(function: &'static str, column: &ArrayRef) -> Result<Vec<Temperature>> {
+    let null = || Refused::row(function, "tau is NULL", HINT).into();
+    temperatures(function, column)?.into_iter().map(|tau| tau.ok_or_else(null)).collect()
+}
+
+/// The temperature of all rows; if it is wrong, no row is to blame.
+pub(crate) fn of_all(function: &'static str, tau: &ScalarValue) -> Result<Option<Temperature>> {
+    Ok(read(function, &tau.to_array()?, Refused::argument)?[0])
+}
+
+const HINT: &str = "tau is 0 for arg max, 'inf' for the uniform distribution, or between them";
+
+fn read(
+    function: &'static str,
+    column: &ArrayRef,
+    refuse: fn(&'static str, softargmax::Error, &'static str) -> Refused,
+) -> Result<Vec<Option<Temperature>>> {
     check(function, column.data_type())?;
-    let refused = |error: softargmax::Error| {
-        let hint = "tau is 0 for arg max, 'inf' for the uniform distribution, or between them";
-        Refused::row(function, error, hint)
-    };
+    let refused = |error: softargmax::Error| refuse(function, error, HINT);
     // Decimals are exact as a text, too.
     let is_text = is_text(column.data_type()) || column.data_type().is_decimal();
     let read_as = if is_text { DataType::Utf8 } else { DataType::Float64 };

@@ -16,12 +16,12 @@ use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_na
 use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
 use datafusion::scalar::ScalarValue;
 use serde::{Deserialize, Serialize};
-use softargmax::{Estimate, Labels, Rows, Scan};
+use softargmax::{Estimate, Scan};
 
 use crate::functions::check;
 use crate::logits::{Number, list_type, with_number};
 use crate::refused::Refused;
-use crate::waiting::Waiting;
+use crate::waiting::{Columns, Handed, Waiting};
 
 /// What `softargmax scan` and `merge` write and read.
 const SCHEMA: &str = "softargmax.scan/1";
@@ -29,7 +29,7 @@ const SCHEMA: &str = "softargmax.scan/1";
 /// From 2^-8 to 2^8, as `softargmax scan`.
 const OCTAVES: [i32; 2] = [-8, 8];
 
-/// `temperature_fit(logits, label)` or `temperature_scan(logits, label)`.
+/// `temperature_fit(logits, label [, weight])` or `temperature_scan(…)`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TemperatureFit {
     name: &'static str,
@@ -67,7 +67,7 @@ impl AggregateUDFImpl for TemperatureFit {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        check(self.name, (&["logits", "label"], 2), types)?;
+        check(self.name, (&["logits", "label", "weight"], 2), types)?;
         Ok(match self.answer {
             Answer::Fit => DataType::Struct(answer_fields()),
             Answer::Scan => DataType::Utf8,
@@ -126,7 +126,7 @@ struct Sums<T> {
 impl<T: Number> Sums<T> {
     /// The sums, with all rows in them.
     fn all(&mut self) -> Result<Option<&Scan>> {
-        self.waiting.pass(|logits, labels| take_in(&mut self.scan, logits, labels))?;
+        self.waiting.pass(|rows| take_in(&mut self.scan, rows))?;
         Ok(self.scan.as_deref())
     }
 
@@ -141,18 +141,19 @@ impl<T: Number> Sums<T> {
 
 fn take_in<T: Number>(
     scan: &mut Option<Box<Scan>>,
-    logits: Rows<'_, T>,
-    labels: Labels<'_>,
+    (logits, labels, weights): Handed<'_, T>,
 ) -> Result<()> {
     let new = || Box::new(Scan::over_octaves(logits.classes(), OCTAVES[0], OCTAVES[1]));
     let scan = scan.get_or_insert_with(new);
-    scan.add(logits, labels, None).map_err(|error| DataFusionError::External(error.into()))
+    scan.add(logits, labels, weights).map_err(|error| DataFusionError::External(error.into()))
 }
 
 impl<T: Number> Accumulator for Sums<T> {
     fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
         let scan = &mut self.scan;
-        self.waiting.add(&columns[0], &columns[1], |logits, labels| take_in(scan, logits, labels))
+        let weights = columns.get(2);
+        let columns = Columns { logits: &columns[0], labels: &columns[1], weights };
+        self.waiting.add(columns, |rows| take_in(scan, rows))
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

@@ -7,9 +7,22 @@ use softargmax::{Labels, Rows};
 use crate::label;
 use crate::logits::{Lists, Number};
 use crate::refused::{LEAVE_OUT, Refused, shown, wrong};
+use crate::weight;
 
 /// Numbers that are worth it: a pass at 33 temperatures takes a hundred times as long as to make its sums.
 const ENOUGH: usize = 1 << 15;
+
+/// The columns of an aggregate.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns<'a> {
+    pub(crate) logits: &'a ArrayRef,
+    pub(crate) labels: &'a ArrayRef,
+    /// Where all rows weigh the same, there is none.
+    pub(crate) weights: Option<&'a ArrayRef>,
+}
+
+/// Rows that are handed over, with their labels and, where they have some, their weights.
+pub(crate) type Handed<'a, T> = (Rows<'a, T>, Labels<'a>, Option<&'a [f64]>);
 
 /// Rows of one width, each with a label, all checked.
 #[derive(Debug)]
@@ -17,13 +30,16 @@ pub(crate) struct Waiting<T> {
     function: &'static str,
     logits: Vec<T>,
     labels: Vec<i64>,
+    /// One for every label, or none at all.
+    weights: Vec<f64>,
     /// Of every row there has been; 0 before the first.
     classes: usize,
 }
 
 impl<T: Number> Waiting<T> {
     pub(crate) fn new(function: &'static str) -> Self {
-        Waiting { function, logits: Vec::new(), labels: Vec::new(), classes: 0 }
+        let (logits, labels, weights) = Default::default();
+        Waiting { function, logits, labels, weights, classes: 0 }
     }
 
     /// After rows of this width, or before the first.
@@ -36,15 +52,16 @@ impl<T: Number> Waiting<T> {
         (self.classes > 0).then_some(self.classes)
     }
 
-    /// Checks a column of logits and one of labels, and gives `pass` the rows, whenever there are enough.
+    /// Checks the columns, and gives `pass` the rows, whenever there are enough.
     pub(crate) fn add(
         &mut self,
-        logits: &ArrayRef,
-        labels: &ArrayRef,
-        mut pass: impl FnMut(Rows<'_, T>, Labels<'_>) -> Result<()>,
+        columns: Columns,
+        mut pass: impl FnMut(Handed<'_, T>) -> Result<()>,
     ) -> Result<()> {
-        let logits = Lists::<T>::new(self.function, logits)?;
-        let labels = label::labels(self.function, labels)?;
+        let logits = Lists::<T>::new(self.function, columns.logits)?;
+        let labels = label::labels(self.function, columns.labels)?;
+        let weights = columns.weights.map(|column| weight::weights(self.function, column));
+        let weights = weights.transpose()?;
         for row in 0..logits.rows.len() {
             let label = label::of_row(&labels, row);
             let Some(numbers) = logits.row(row) else {
@@ -73,6 +90,13 @@ impl<T: Number> Waiting<T> {
                 let row = shown(numbers);
                 return Err(self.refused(format!("{reason} in the row of logits {row}")));
             }
+            if let Some(weights) = &weights {
+                let weight = weight::of_row(weights, row).map_err(|reason| {
+                    let reason = format!("{reason} in the row of logits {}", shown(numbers));
+                    Refused::row(self.function, reason, weight::LEAVE_OUT)
+                })?;
+                self.weights.push(weight);
+            }
             self.classes = numbers.len();
             self.logits.extend_from_slice(numbers);
             self.labels.push(label.unwrap_or_default());
@@ -84,18 +108,17 @@ impl<T: Number> Waiting<T> {
     }
 
     /// Gives `pass` the rows that wait, if there are any.
-    pub(crate) fn pass(
-        &mut self,
-        mut pass: impl FnMut(Rows<'_, T>, Labels<'_>) -> Result<()>,
-    ) -> Result<()> {
+    pub(crate) fn pass(&mut self, mut pass: impl FnMut(Handed<'_, T>) -> Result<()>) -> Result<()> {
         if !self.labels.is_empty() {
             let rows =
                 Rows::new(&self.logits, self.classes).map_err(|e| self.refused(e.to_string()))?;
             let labels =
                 Labels::new(&self.labels, self.classes).map_err(|e| self.refused(e.to_string()))?;
-            pass(rows, labels)?;
+            let weights = (!self.weights.is_empty()).then_some(&self.weights[..]);
+            pass((rows, labels, weights))?;
             self.logits.clear();
             self.labels.clear();
+            self.weights.clear();
         }
         Ok(())
     }
@@ -106,6 +129,7 @@ impl<T: Number> Waiting<T> {
 
     /// Bytes it takes.
     pub(crate) fn size(&self) -> usize {
-        self.logits.capacity() * size_of::<T>() + self.labels.capacity() * size_of::<i64>()
+        let of_labels = (self.labels.capacity() + self.weights.capacity()) * size_of::<i64>();
+        self.logits.capacity() * size_of::<T>() + of_labels
     }
 }

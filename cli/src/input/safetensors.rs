@@ -96,11 +96,13 @@ pub(super) fn open(
     if size.is_some_and(|size| end.is_none_or(|end| end > size)) {
         return Err(cut_short("before the last tensor does"));
     }
-    match &mut file {
-        Some(file) => file.seek(SeekFrom::Start(start)).map(drop),
-        None => io::copy(&mut input.by_ref().take(*begin), &mut io::sink()).map(drop),
+    let skipped = match &mut file {
+        Some(file) => file.seek(SeekFrom::Start(start)).map(|_| *begin),
+        None => io::copy(&mut input.by_ref().take(*begin), &mut io::sink()),
+    };
+    if skipped.map_err(|e| InputError::io(&e))? < *begin {
+        return Err(cut_short("before this tensor begins"));
     }
-    .map_err(|e| InputError::io(&e))?;
     // What was read ahead of the header has been used up by it.
     let shape = shape.clone();
     let (room, fortran, is_alone) = (Some(room), false, false);

@@ -74,7 +74,7 @@ async fn a_group_is_fitted_as_if_it_were_alone() {
         let alone = data.of_model(model);
         assert!(alone.rows() > 1000);
         assert_same(answer.column(1), row, &alone.fit(), model);
-        assert_calibrated(answer.column(2), row, &alone, "1.8".parse().unwrap());
+        assert_calibrated(answer.column(2), row, &alone, None, "1.8".parse().unwrap());
     }
 }
 
@@ -91,11 +91,17 @@ impl Strings for ArrayRef {
     }
 }
 
-fn assert_calibrated(answer: &ArrayRef, row: usize, data: &Data, tau: Temperature) {
+fn assert_calibrated(
+    answer: &ArrayRef,
+    row: usize,
+    data: &Data,
+    weights: Option<&[f64]>,
+    tau: Temperature,
+) {
     let logits = Rows::new(&data.logits, CLASSES).unwrap();
     let labels = Labels::new(&data.labels, CLASSES).unwrap();
     let mut tally = Tally::default();
-    tally.add(&scores(logits, labels, None, tau).unwrap());
+    tally.add(&scores(logits, labels, weights, tau).unwrap());
     let (summary, error) = (tally.summary(), tally.calibration_error(&Resampling::default()));
     for (name, want) in [
         ("temperature", tau.tau()),
@@ -115,7 +121,8 @@ fn assert_calibrated(answer: &ArrayRef, row: usize, data: &Data, tau: Temperatur
         assert_eq!(got.to_bits(), want.to_bits(), "{name} is {got}, not {want}");
     }
     let rows = answer.as_struct().column_by_name("rows").unwrap().as_primitive::<UInt64Type>();
-    assert_eq!(rows.value(row), data.rows() as u64);
+    assert_eq!(rows.value(row), summary.rows);
+    assert_eq!(summary.rows == data.rows() as u64, weights.is_none());
 }
 
 #[tokio::test]
@@ -125,8 +132,8 @@ async fn calibration_is_that_of_the_library() {
     context.register_batch("logs", data.batch(Layout::List)).unwrap();
     let sql = "select calibration(logits, label, 2.5), calibration(logits, label) from logs";
     let answer = query(&context, sql).await.unwrap();
-    assert_calibrated(answer.column(0), 0, &data, Temperature::new(2.5).unwrap());
-    assert_calibrated(answer.column(1), 0, &data, Temperature::ONE);
+    assert_calibrated(answer.column(0), 0, &data, None, Temperature::new(2.5).unwrap());
+    assert_calibrated(answer.column(1), 0, &data, None, Temperature::ONE);
     let several = "select calibration(logits, label, label + 1) from logs";
     let error = query(&context, several).await.unwrap_err().to_string();
     assert!(error.contains("tau changes from"), "{error}");
@@ -176,4 +183,62 @@ async fn what_has_no_temperature_says_so() {
     let rows = answer.column(0).as_struct().column_by_name("rows").unwrap().clone();
     assert_eq!(rows.as_primitive::<UInt64Type>().value(0), 0);
     assert!(number(answer.column(0), "nll", 0).is_nan());
+}
+
+#[tokio::test]
+async fn weights_weigh() {
+    let data = Data::new(3000, 6);
+    let folder = tempfile::tempdir().unwrap();
+    data.write(folder.path(), 4, Layout::List);
+    let context = context(3, 256);
+    let weight = "(label % 3) / 2.0";
+    let sql = format!(
+        "select model, temperature_fit(logits, label, {weight}), temperature_scan(logits, label, {weight}), \
+         calibration(logits, label, '1.8', {weight}), \
+         temperature_fit(logits, label, 1), temperature_fit(logits, label), \
+         calibration(logits, label, 1, 1.0), calibration(logits, label), \
+         temperature_fit(logits, label, 0) from '{}/*.parquet' group by model order by model",
+        folder.path().display()
+    );
+    let answer = query(&context, &sql).await.unwrap();
+    assert_eq!(answer.num_rows(), 2);
+    for (row, model) in ["first", "second"].into_iter().enumerate() {
+        let alone = data.of_model(model);
+        let weights: Vec<f64> = alone.labels.iter().map(|label| (label % 3) as f64 / 2.0).collect();
+        let logits = Rows::new(&alone.logits, CLASSES).unwrap();
+        let labels = Labels::new(&alone.labels, CLASSES).unwrap();
+        let mut scan = Scan::over_octaves(CLASSES, -8, 8);
+        scan.add(logits, labels, Some(&weights)).unwrap();
+        let want = TemperatureFit::from_scan(&scan, None);
+        assert!(want.rows < alone.rows() as u64, "rows that weigh nothing count for nothing");
+        assert!(want.estimate != alone.fit().estimate);
+        assert_same(answer.column(1), row, &want, model);
+        let text = answer.column(2).as_string::<i32>().value(row);
+        let document: serde_json::Value = serde_json::from_str(text).unwrap();
+        assert!(serde_json::from_value::<Scan>(document["scan"].clone()).unwrap() == scan);
+        assert_calibrated(answer.column(3), row, &alone, Some(&weights), "1.8".parse().unwrap());
+        assert_same(answer.column(4), row, &alone.fit(), "all weigh one");
+        let outcome = answer.column(8).as_struct().column_by_name("outcome").unwrap();
+        assert_eq!(outcome.as_string::<i32>().value(row), "no_rows");
+    }
+    assert_eq!(answer.column(4), answer.column(5));
+    assert_eq!(answer.column(6), answer.column(7));
+
+    for (weight, reason) in [
+        ("label - 5", "weight -"),
+        ("case when label = 3 then null else 1 end", "the weight is NULL in the row of logits ["),
+        ("arrow_cast('inf', 'Float64')", "weight inf is not from 0 up"),
+        ("arrow_cast('nan', 'Float64')", "weight NaN is not from 0 up"),
+        ("'heavy'", "weight is of the type Utf8"),
+    ] {
+        for call in [
+            format!("temperature_fit(logits, label, {weight})"),
+            format!("temperature_scan(logits, label, {weight})"),
+            format!("calibration(logits, label, 1, {weight})"),
+        ] {
+            let sql = format!("select {call} from '{}/*.parquet'", folder.path().display());
+            let error = query(&context, &sql).await.unwrap_err();
+            assert!(error.to_string().contains(reason), "{call}: {error}");
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! The program from outside: what it prints and writes, and how it refuses.
 
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use crate::rows::{CLASSES, Data, Layout, write};
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::Float32Type;
+use datafusion::arrow::ipc::writer::FileWriter;
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_softargmax-sql"))
@@ -74,6 +77,14 @@ fn a_fit_of_every_group_from_files() {
     let table =
         done(folder.path(), &["select temperature_fit(logits, label) from './part0.parquet'"]);
     assert!(table.starts_with("outcome             converged\ntemperature         "), "{table}");
+    // A value by itself is what it is.
+    let classes = "select temperature_fit(logits, label)['classes'] from '*.parquet'";
+    assert_eq!(done(folder.path(), &[classes, "--format", "values"]), "10\n");
+    let scan = "select temperature_scan(logits, label), count(*) from '*.parquet'";
+    let text = done(folder.path(), &[scan, "--format", "values"]);
+    let (document, rows) = text.split_once('\t').unwrap();
+    assert!(document.starts_with("{\"schema\":\"softargmax.scan/1\""), "{document}");
+    assert_eq!(rows, "3000\n");
     // CSV has a column for each field; any number of threads gives the same.
     let csv = |threads: &str| done(folder.path(), &[sql, "--format", "csv", "--threads", threads]);
     assert!(
@@ -119,6 +130,51 @@ fn csv_and_json_lines_are_read_too() {
     );
     assert!(csv.contains("converged"), "{csv}");
     assert_eq!(csv, json);
+}
+
+#[test]
+fn every_format_gives_the_same_bits() {
+    let (folder, data) = logs(1500, 3);
+    let batch = data.batch(Layout::FixedSizeList);
+    let file = File::create(folder.path().join("rows.arrow")).unwrap();
+    let mut writer = FileWriter::try_new(file, &batch.schema()).unwrap();
+    writer.write(&batch).unwrap();
+    writer.finish().unwrap();
+    let (mut jsonl, mut csv) = (String::new(), String::new());
+    csv.extend((0..CLASSES).map(|class| format!("x{class},")).chain(["label\n".to_owned()]));
+    for (row, label) in data.logits.chunks(CLASSES).zip(&data.labels) {
+        // All digits: a text of fewer would be another number.
+        let numbers: Vec<String> = row.iter().map(|&x| f64::from(x).to_string()).collect();
+        let numbers = numbers.join(",");
+        jsonl += &format!("{{\"logits\":[{numbers}],\"label\":{label}}}\n");
+        csv += &format!("{numbers},{label}\n");
+    }
+    std::fs::write(folder.path().join("rows.jsonl"), jsonl).unwrap();
+    std::fs::write(folder.path().join("rows.csv"), csv).unwrap();
+    let classes: Vec<String> = (0..CLASSES).map(|class| format!("x{class}")).collect();
+    let columns = format!("[{}]", classes.join(", "));
+    let found = data.fit().estimate.unwrap();
+    for (logits, files) in [
+        ("logits", "*.parquet"),
+        ("logits", "rows.arrow"),
+        ("logits", "rows.jsonl"),
+        (&columns[..], "rows.csv"),
+    ] {
+        let sql = format!("select temperature_fit({logits}, label) as fit from '{files}'");
+        let text = done(folder.path(), &[&sql, "--format", "json"]);
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let fit = &document["rows"][0]["fit"];
+        assert_eq!(fit["rows"], 1500, "{files}");
+        for (name, want) in [
+            ("temperature", found.temperature.tau()),
+            ("std_error", found.std_error),
+            ("robust_std_error", found.robust_std_error),
+            ("nll_after", found.nll),
+        ] {
+            let got = fit[name].as_f64().unwrap();
+            assert_eq!(got.to_bits(), want.to_bits(), "{files}: {name} is {got}, not {want}");
+        }
+    }
 }
 
 /// The first shards of a set, and one more that is wrong.
@@ -176,6 +232,77 @@ fn bad_rows_are_named_by_file_and_row() {
     let folder = with_bad("label", Arc::new(Int64Array::from(labels)));
     let said = refused(folder.path(), &[FIT]);
     assert!(said.contains("part9.parquet: row 5: the label is NULL"), "{said}");
+
+    let models = |row| if row == 11 { "none" } else { "first" };
+    let models: Vec<&str> = (0..40).map(models).collect();
+    let folder = with_bad("model", Arc::new(StringArray::from(models)));
+    let weighted = "select temperature_fit(logits, label, case model when 'none' then -1 else 1 end) from '*.parquet'";
+    let said = refused(folder.path(), &[weighted]);
+    assert!(said.contains("part9.parquet: row 11: weight -1 is not from 0 up in"), "{said}");
+}
+
+#[test]
+fn lists_that_are_not_like_the_others_are_named_by_file_and_row() {
+    let full = || Some(vec![Some(0.5f32); CLASSES]);
+    let null_within = || Some((0..CLASSES).map(|class| (class != 4).then_some(0.5)).collect());
+    let masked = || Some(vec![Some(f32::NEG_INFINITY); CLASSES]);
+    type Odd<'a> = &'a dyn Fn() -> Option<Vec<Option<f32>>>;
+    let cases: [(Odd, &str); 5] = [
+        (&|| None, "logits are NULL in the row of label "),
+        (&null_within, "logit 4 is NULL in the row of logits [0.5, 0.5,"),
+        (&|| Some(vec![Some(0.5); CLASSES - 1]), "9 logits among rows of 10 in the row [0.5,"),
+        (&|| Some(Vec::new()), "0 logits among rows of 10 in the row []"),
+        (&masked, "every logit is -inf"),
+    ];
+    for (odd, reason) in cases {
+        let rows = (0..40).map(|row| if row == 23 { odd() } else { full() });
+        let lists = ListArray::from_iter_primitive::<Float32Type, _, _>(rows);
+        let folder = with_bad("logits", Arc::new(lists));
+        let said = refused(folder.path(), &[FIT, "-o", "fit.json"]);
+        assert!(said.contains(&format!("part9.parquet: row 23: {reason}")), "{said}");
+        assert!(said.contains("\nhint: where "), "{said}");
+    }
+}
+
+#[test]
+fn a_temperature_that_is_none_is_refused_and_no_row_is_blamed() {
+    let (folder, _) = logs(300, 2);
+    for (call, reason) in [
+        ("softmax(logits, -1)", "error: softmax: temperature -1 is not allowed"),
+        ("nll(logits, label, 'warm')", "error: nll: 'warm' is not a temperature"),
+        ("calibration(logits, label, -1)", "error: calibration: temperature -1 is not allowed"),
+        // A column of them has rows.
+        ("softmax(logits, label - 20)", "part0.parquet: row 0: temperature -"),
+    ] {
+        let sql = format!("select {call} from '*.parquet'");
+        let said = refused(folder.path(), &[&sql, "-o", "p.parquet"]);
+        assert!(said.contains(reason), "{call}: {said}");
+        assert!(said.contains("\nhint: tau is 0 for arg max"), "{said}");
+    }
+    let sql =
+        "select label, calibration(logits, label, label - 1) as c from '*.parquet' group by label";
+    let said = refused(folder.path(), &[sql]);
+    assert!(said.contains(".parquet: row ") && said.contains("temperature -1 is not"), "{said}");
+    // At 0 all of it is at the largest.
+    let sql = "select distinct array_max(softmax(logits, 0)) as p from '*.parquet'";
+    assert_eq!(done(folder.path(), &[sql]), "p\n1.0\n");
+}
+
+#[test]
+fn a_shard_without_a_column_is_named() {
+    let (folder, data) = logs(300, 3);
+    let batch = data.batch(Layout::FixedSizeList).project(&[0, 1]).unwrap();
+    write(&folder.path().join("part1.parquet"), &batch);
+    for call in ["temperature_fit(logits, label)", "calibration(logits, label)"] {
+        let said = refused(folder.path(), &[&format!("select {call} from '*.parquet'")]);
+        let reason = "part1.parquet: there is no column label; there are: model, logits\nhint: ";
+        assert!(said.contains(reason), "{said}");
+    }
+    // Where it is not asked for, nothing is wrong.
+    let rows = "select count(softmax(logits, 2)) as rows from '*.parquet'";
+    assert!(
+        done(folder.path(), &[rows, "--format", "values"]).trim().parse::<usize>().unwrap() > 300
+    );
 }
 
 #[test]
