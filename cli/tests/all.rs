@@ -10,6 +10,7 @@ mod eval;
 mod files;
 mod fit;
 mod formats;
+mod fuzz;
 mod help;
 mod labelled;
 mod readme;
