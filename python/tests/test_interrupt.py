@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -14,8 +15,10 @@ import softargmax
 # Calls a function with more and more rows, until that takes a while on this machine: says how long. Then once more, to be
 # interrupted: says how that call ended, and how long it took.
 CALLS = """
-import sys, time, numpy as np, softargmax
+import signal, sys, time, numpy as np, softargmax
 from softargmax import metrics
+# A shell's jobs in the background begin with it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 rng = np.random.default_rng(0)
 
 def rows(number, classes):
@@ -67,6 +70,9 @@ def test_a_call_is_interrupted(call: str) -> None:
     command = [sys.executable, "-c", CALLS, call]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
+        # What never ends says nothing more, and fails.
+        patience = threading.Timer(120, child.kill)
+        patience.start()
         try:
             whole = float(child.stdout.readline())
             assert child.stdout.readline() == "begun\n"
@@ -74,6 +80,7 @@ def test_a_call_is_interrupted(call: str) -> None:
             os.kill(child.pid, signal.SIGINT)
             end, seconds = child.stdout.read().split()[-2:]
         finally:
+            patience.cancel()
             child.kill()
     assert end == "c_exception"
     assert float(seconds) < 0.6 * whole
