@@ -7,6 +7,7 @@
 //!          renamed into the folder when it is whole
 //! ```
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use ballista::prelude::{SessionConfigExt, SessionContextExt};
@@ -14,7 +15,8 @@ use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
+use futures::future::ready;
 use softargmax_sql::{FileTables, Output, Refused, SqlError, locate, register_all};
 
 use crate::args::{ApplyArgs, FitArgs, RowsArgs};
@@ -102,10 +104,21 @@ pub(crate) async fn apply(args: &ApplyArgs) -> Result<(), SqlError> {
         one_file(&context, query, target)
     });
     let there = all - todo.len();
+    // Once a file has failed no other is begun; those in flight are waited for, whose executors would write on.
+    let failed = RefCell::new(None);
     futures::stream::iter(work)
+        .take_while(|_| ready(failed.borrow().is_none()))
         .buffer_unordered(usize::from(args.tasks))
-        .try_collect::<()>()
-        .await?;
+        .for_each(|done| {
+            if let Err(error) = done {
+                failed.borrow_mut().get_or_insert(error);
+            }
+            ready(())
+        })
+        .await;
+    if let Some(error) = failed.into_inner() {
+        return Err(error);
+    }
     println!(
         "{} files at temperature {tau} in {}, {there} of them were there",
         all,
@@ -166,9 +179,9 @@ async fn placed(query: &str, error: DataFusionError) -> SqlError {
         Err(error) => return error.into(),
     };
     match (found, refused) {
-        (Some(place), Some(refused)) => SqlError::refused(place).hint(refused.hint()),
-        (Some(place), None) => {
-            SqlError::refused(place).hint("is it whole? leave it out, or write it again")
+        (Some(place), refused) => {
+            let hint = place.hint(refused.as_ref()).to_owned();
+            SqlError::refused(place).hint(hint)
         }
         (None, Some(refused)) => DataFusionError::from(refused).into(),
         (None, None) => error.into(),

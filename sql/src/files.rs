@@ -7,6 +7,8 @@
 //! A name means a file, a folder or a glob. The engine would pass over files of another format, and take a path where
 //! nothing lies for the name of a table; here both are told.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -14,15 +16,16 @@ use datafusion::catalog::Session;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
+use serde::de::IgnoredAny;
 
 use crate::refused::Refused;
 
-/// Who refuses, in a message.
-const FROM: &str = "from";
+/// Who refuses; in a message it goes without saying.
+pub(crate) const FROM: &str = "from";
 
 /// Which files a query reads, known to the session as tables.
 pub struct FileTables;
@@ -83,8 +86,9 @@ fn format_of(name: &str) -> Option<(String, &'static str, Option<&str>)> {
 /// The files of a path; at least one.
 async fn found(state: &SessionState, path: &str, url: &ListingTableUrl) -> Result<Vec<String>> {
     let hint = "name a file, a folder that ends in /, or a glob such as 'logs/*.parquet'";
-    let files = list(state, url).await.map_err(|error| {
-        Refused::argument(FROM, format!("'{path}': {}", error.strip_backtrace()), hint)
+    let files = list(state, url).await.map_err(|error| match Refused::within(&error) {
+        Some(refused) => refused.clone(),
+        None => Refused::argument(FROM, format!("'{path}': {}", error.strip_backtrace()), hint),
     })?;
     if files.is_empty() {
         return Err(
@@ -119,20 +123,55 @@ async fn table(state: &SessionState, path: &str) -> Result<ListingTable> {
     ListingTable::try_new(config)
 }
 
-/// The files of a path in the order of their names, without those that are hidden.
+/// What is done about a file that cannot be read.
+pub(crate) const IS_IT_WHOLE: &str = "is it whole? leave it out, or write it again";
+
+/// Why a file cannot be read: the innermost of the reasons, on one line.
+pub(crate) fn cause(error: &DataFusionError) -> String {
+    let text = error.strip_backtrace();
+    let text = text.rsplit("caused by\n").next().unwrap_or_default().trim().replace('\n', " ");
+    text.trim_start_matches("Arrow error: ").to_owned()
+}
+
+/// The first row of a file of JSON lines that is no JSON, and why.
+pub(crate) fn not_json(file: &str) -> Option<(u64, String)> {
+    if !matches!(format_of(file)?, (_, "json", None)) {
+        return None;
+    }
+    let (mut row, mut text, mut line) = (0, Vec::new(), 0);
+    let mut lines = BufReader::new(File::open(file).ok()?);
+    while lines.read_until(b'\n', &mut text).ok()? > 0 {
+        line += 1;
+        if !text.trim_ascii().is_empty() {
+            if let Err(error) = serde_json::from_slice::<IgnoredAny>(&text) {
+                let (why, at) = (error.to_string(), error.column());
+                let why = why.split(" at line").next().unwrap_or_default();
+                return Some((row, format!("line {line} is no JSON: {why} (byte {at})")));
+            }
+            row += 1;
+        }
+        text.clear();
+    }
+    None
+}
+
+/// The files of a path in the order of their names, without those that are hidden. One that is empty is refused: the engine
+/// would pass over it.
 pub(crate) async fn list(state: &dyn Session, url: &ListingTableUrl) -> Result<Vec<String>> {
     let store = state.runtime_env().object_store(url)?;
     let files = url.list_all_files(state, store.as_ref(), "").await?;
-    let names = files.map_ok(|file| file.location.to_string()).try_collect::<Vec<String>>().await?;
-    let is_hidden =
-        |name: &String| name.rsplit('/').next().is_some_and(|file| file.starts_with(['.', '_']));
-    let mut names: Vec<String> = names.into_iter().filter(|name| !is_hidden(name)).collect();
     // As they are written in the file system, where they lie there.
-    if url.scheme() == "file" {
-        names.iter_mut().for_each(|name| name.insert(0, '/'));
+    let root = if url.scheme() == "file" { "/" } else { "" };
+    let named = files.map_ok(|file| (format!("{root}{}", file.location), file.size));
+    let mut files = named.try_collect::<Vec<(String, u64)>>().await?;
+    let is_hidden =
+        |name: &str| name.rsplit('/').next().is_some_and(|file| file.starts_with(['.', '_']));
+    files.retain(|(name, _)| !is_hidden(name));
+    files.sort();
+    if let Some((name, _)) = files.iter().find(|(_, size)| *size == 0) {
+        return Err(Refused::argument(FROM, format!("{name}: is empty"), IS_IT_WHOLE).into());
     }
-    names.sort();
-    Ok(names)
+    Ok(files.into_iter().map(|(name, _)| name).collect())
 }
 
 /// What the files have in common. Where that is nothing, the two that do not go together are named.
@@ -149,8 +188,11 @@ async fn schema(
             for file in files {
                 let of_file = options.infer_schema(state, &ListingTableUrl::parse(file)?).await;
                 let of_file = of_file.map_err(|error| {
-                    let reason = format!("{file}: cannot be read: {}", error.strip_backtrace());
-                    Refused::argument(FROM, reason, "is it whole? leave it out, or write it again")
+                    let reason = match not_json(file) {
+                        Some((row, why)) => format!("{file}: row {row}: {why}"),
+                        None => format!("{file}: cannot be read: {}", cause(&error)),
+                    };
+                    Refused::argument(FROM, reason, IS_IT_WHOLE)
                 })?;
                 match &first {
                     Some((other, schema)) => same_columns((other, schema), (file, &of_file))?,

@@ -185,7 +185,10 @@ impl RowFunction {
         for row in (0..logits.rows.len()).filter(|&row| wanted(row)) {
             let numbers = logits.row(row).unwrap_or_default();
             let refused = |reason: String| {
-                let reason = format!("{reason} in the row of logits {}", shown(numbers));
+                let reason = format!(
+                    "{reason} in the row of logits {}",
+                    shown(numbers, logits.null_in(row))
+                );
                 Refused::row(kind.name(), reason, LEAVE_OUT)
             };
             if numbers.is_empty() {
@@ -383,7 +386,7 @@ fn sample<T: Number>(
         numbers.extend(logits.row(row).unwrap_or_default().iter().map(|x| x.real()));
         let context = Context { stream, position: places[1].value(row), ..Context::default() };
         let token = sampler.token(&numbers, &context).map_err(|error| {
-            let reason = format!("{error} for the row of logits {}", shown(&numbers));
+            let reason = format!("{error} for the row of logits {}", shown(&numbers, None));
             Refused::row("sample", reason, "position is below 2^56")
         })?;
         tokens.push(Some(i64::from(token)));

@@ -20,7 +20,7 @@ use datafusion::physical_plan::PhysicalExpr;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 
-use crate::files::{list, one_file};
+use crate::files::{IS_IT_WHOLE, cause, list, not_json, one_file};
 use crate::logits::{list_type, with_number};
 use crate::refused::Refused;
 use crate::tau;
@@ -35,6 +35,19 @@ pub struct Place {
     pub row: Option<u64>,
     /// What is wrong there.
     pub reason: String,
+}
+
+impl Place {
+    /// What to do about it: what the refusal says, or where there was none, what a row or a file that is broken needs.
+    pub fn hint<'a>(&self, refused: Option<&'a Refused>) -> &'a str {
+        match (refused, self.row) {
+            (Some(refused), _) => refused.hint(),
+            (None, Some(_)) => {
+                "mend the row or leave it out; try_cast(… as double) gives NULL where cast stops"
+            }
+            (None, None) => IS_IT_WHOLE,
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -169,8 +182,11 @@ async fn search(
     let in_order = SessionConfig::new().with_target_partitions(1);
     let alone = SessionContext::new_with_config_rt(in_order, context.runtime_env());
     let unreadable = |error: DataFusionError| {
-        let reason = format!("cannot be read: {}", error.strip_backtrace());
-        (Place { file: file.to_owned(), row: None, reason }, failed.is_none())
+        let (row, reason) = match not_json(file) {
+            Some((row, why)) => (Some(row), why),
+            None => (None, format!("cannot be read: {}", cause(&error))),
+        };
+        (Place { file: file.to_owned(), row, reason }, failed.is_none())
     };
     let of_file = one_file(table, file, Arc::clone(&schema)).ok()?;
     let rows = alone.read_table(Arc::new(of_file)).ok()?.select_columns(&names).ok()?;
@@ -192,9 +208,11 @@ async fn search(
                 continue;
             }
             for row in 0..batch.num_rows() {
-                let Some(refused) = check.refuses(&batch.slice(row, 1)) else { continue };
-                let is_it = failed == Some(&refused);
-                let reason = refused.reason().to_owned();
+                let Some(error) = check.refuses(&batch.slice(row, 1)) else { continue };
+                let refused = Refused::within(&error);
+                // What fails otherwise is an argument: a cast, a division.
+                let is_it = failed == refused;
+                let reason = refused.map_or_else(|| cause(&error), |of| of.reason().to_owned());
                 let row = Some(rows + row as u64);
                 let place = Place { file: file.to_owned(), row, reason };
                 if is_it {
@@ -240,23 +258,22 @@ impl<'a> Check<'a> {
         })
     }
 
-    fn refuses(&mut self, batch: &RecordBatch) -> Option<Refused> {
+    fn refuses(&mut self, batch: &RecordBatch) -> Option<DataFusionError> {
         match self {
-            Check::Row(call) => {
-                let error = call.evaluate(batch).err()?;
-                Refused::within(&error).cloned()
-            }
+            Check::Row(call) => call.evaluate(batch).err(),
             Check::Rows { columns, width, function } => {
                 let column = |expr: &Arc<dyn PhysicalExpr>| {
                     expr.evaluate(batch)?.into_array(batch.num_rows())
                 };
-                let columns: Vec<ArrayRef> =
-                    columns.iter().map(column).collect::<Result<_>>().ok()?;
+                let columns: Vec<ArrayRef> = match columns.iter().map(column).collect() {
+                    Ok(columns) => columns,
+                    Err(error) => return Some(error),
+                };
                 let list = list_type(function, columns.first()?.data_type()).ok()?;
                 let has_tau = *function == "calibration";
                 let taus = columns.get(2).filter(|_| has_tau);
                 if let Some(Err(error)) = taus.map(|taus| tau::given(function, taus)) {
-                    return Refused::within(&error).cloned();
+                    return Some(error);
                 }
                 let weights = columns.get(if has_tau { 3 } else { 2 });
                 with_number!(&list, T => {
@@ -264,7 +281,7 @@ impl<'a> Check<'a> {
                     let columns = Columns { logits: &columns[0], labels: columns.get(1)?, weights };
                     let added = waiting.add(columns, |_| Ok(()));
                     **width = width.or(waiting.width());
-                    Refused::within(&added.err()?).cloned()
+                    added.err()
                 })
             }
         }

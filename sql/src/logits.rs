@@ -78,6 +78,8 @@ pub(crate) fn list_type(function: &'static str, got: &DataType) -> Result<DataTy
     };
     let of = match number_type(got) {
         Some(DataType::Float16 | DataType::Float32 | DataType::Float64) => None,
+        // Nothing but NULLs, or nothing at all.
+        Some(DataType::Null) => Some(DataType::Float64),
         Some(integer) if integer.is_integer() => Some(DataType::Float64),
         Some(_) => return Err(refused("cast them: arrow_cast(logits, 'List(Float64)')")),
         None if got.is_numeric() => {

@@ -108,8 +108,12 @@ pub(crate) const LEAVE_OUT: &str = "where is_valid(logits, label) leaves such ro
 const SHOWN: usize = 8;
 
 /// A row as a message shows it.
-pub(crate) fn shown<T: Number>(row: &[T]) -> String {
-    let numbers: Vec<String> = row.iter().take(SHOWN).map(|x| x.real().to_string()).collect();
+pub(crate) fn shown<T: Number>(row: &[T], null: Option<usize>) -> String {
+    let number = |(at, x): (usize, &T)| match null == Some(at) {
+        true => "NULL".to_owned(),
+        false => x.real().to_string(),
+    };
+    let numbers: Vec<String> = row.iter().enumerate().take(SHOWN).map(number).collect();
     let more =
         if row.len() > SHOWN { format!(", … {} numbers", row.len()) } else { String::new() };
     format!("[{}{more}]", numbers.join(", "))

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
+use crate::files::FROM;
 use crate::refused::Refused;
 
 /// Why the program stopped: what was wrong, and perhaps what to do about it.
@@ -61,7 +62,10 @@ impl fmt::Display for SqlError {
 impl From<DataFusionError> for SqlError {
     fn from(error: DataFusionError) -> Self {
         if let Some(refused) = Refused::within(&error) {
-            let message = format!("{}: {}", refused.function(), refused.reason());
+            let message = match refused.function() {
+                FROM => refused.reason().to_owned(),
+                function => format!("{function}: {}", refused.reason()),
+            };
             return SqlError::refused(message).hint(refused.hint());
         }
         let root = error.find_root();

@@ -69,7 +69,7 @@ impl<T: Number> Waiting<T> {
                 return Err(self.refused(format!("logits are NULL in the row of label {label}")));
             };
             if self.classes != 0 && numbers.len() != self.classes {
-                let (classes, row) = (self.classes, shown(numbers));
+                let (classes, row) = (self.classes, shown(numbers, logits.null_in(row)));
                 let reason =
                     format!("{} logits among rows of {classes} in the row {row}", numbers.len());
                 let hint = format!(
@@ -87,12 +87,12 @@ impl<T: Number> Waiting<T> {
                     .or_else(|| label::wrong(label, numbers.len())),
             };
             if let Some(reason) = reason {
-                let row = shown(numbers);
+                let row = shown(numbers, logits.null_in(row));
                 return Err(self.refused(format!("{reason} in the row of logits {row}")));
             }
             if let Some(weights) = &weights {
                 let weight = weight::of_row(weights, row).map_err(|reason| {
-                    let reason = format!("{reason} in the row of logits {}", shown(numbers));
+                    let reason = format!("{reason} in the row of logits {}", shown(numbers, None));
                     Refused::row(self.function, reason, weight::LEAVE_OUT)
                 })?;
                 self.weights.push(weight);

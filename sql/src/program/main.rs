@@ -94,9 +94,7 @@ async fn placed(context: &SessionContext, query: &str, error: DataFusionError) -
     }
     match locate(context, query, refused.as_ref()).await {
         Some(place) => {
-            let hint = refused
-                .as_ref()
-                .map_or("is it whole? leave it out, or write it again", Refused::hint);
+            let hint = place.hint(refused.as_ref()).to_owned();
             SqlError::refused(place).hint(hint)
         }
         None => error.into(),

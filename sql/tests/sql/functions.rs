@@ -158,7 +158,10 @@ async fn what_is_refused_says_why() {
         ("select softmax([1.0], 2.0, 3)", "call it as softmax(logits [, tau])"),
         ("select sample([1.0], 1)", "call it as sample(logits, tau, seed, position [, stream])"),
         ("select sample([1.0], 1, 7, 72057594037927936)", "position"),
-        ("select temperature_fit([1.0, 2.0])", "call it as temperature_fit(logits, label)"),
+        (
+            "select temperature_fit([1.0, 2.0])",
+            "call it as temperature_fit(logits, label [, weight])",
+        ),
         (
             "select temperature_fit(x, 0) from (values ([1.0, 2.0]), ([1.0, 2.0, 3.0])) as t(x)",
             "logits among rows of",

@@ -249,7 +249,7 @@ fn lists_that_are_not_like_the_others_are_named_by_file_and_row() {
     type Odd<'a> = &'a dyn Fn() -> Option<Vec<Option<f32>>>;
     let cases: [(Odd, &str); 5] = [
         (&|| None, "logits are NULL in the row of label "),
-        (&null_within, "logit 4 is NULL in the row of logits [0.5, 0.5,"),
+        (&null_within, "logit 4 is NULL in the row of logits [0.5, 0.5, 0.5, 0.5, NULL,"),
         (&|| Some(vec![Some(0.5); CLASSES - 1]), "9 logits among rows of 10 in the row [0.5,"),
         (&|| Some(Vec::new()), "0 logits among rows of 10 in the row []"),
         (&masked, "every logit is -inf"),
@@ -272,7 +272,10 @@ fn a_temperature_that_is_none_is_refused_and_no_row_is_blamed() {
         ("nll(logits, label, 'warm')", "error: nll: 'warm' is not a temperature"),
         ("calibration(logits, label, -1)", "error: calibration: temperature -1 is not allowed"),
         // A column of them has rows.
-        ("softmax(logits, label - 20)", "part0.parquet: row 0: temperature -"),
+        (
+            "softmax(logits, case when label < 99 then -3 else 1 end)",
+            "part0.parquet: row 0: temperature -3 is not allowed",
+        ),
     ] {
         let sql = format!("select {call} from '*.parquet'");
         let said = refused(folder.path(), &[&sql, "-o", "p.parquet"]);
@@ -402,6 +405,46 @@ fn a_corrupt_file_is_named() {
     std::fs::write(&path, &bytes).unwrap();
     let said = refused(folder.path(), &[FIT, "-o", "fit.json"]);
     assert!(said.contains("part1.parquet: "), "{said}");
+}
+
+#[test]
+fn a_file_that_is_empty_or_has_a_broken_row_is_named() {
+    let (folder, _) = logs(300, 3);
+    // The engine would leave it out without a word.
+    std::fs::write(folder.path().join("part1.parquet"), "").unwrap();
+    let said = refused(folder.path(), &[FIT, "-o", "fit.json"]);
+    assert!(said.contains("part1.parquet: is empty\nhint: is it whole?"), "{said}");
+    let rows = |seventh: &str| {
+        let row = |at| if at == 7 { seventh } else { "{\"x\":[1,2.5],\"label\":1}" };
+        (0..9).map(|at| row(at).to_owned() + "\n").collect::<String>()
+    };
+    for (name, text, logits, reason) in [
+        (
+            "a.jsonl",
+            rows("{\"x\":[1,NaN],\"label\":1}"),
+            "x",
+            "row 7: line 8 is no JSON: expected value",
+        ),
+        ("b.jsonl", rows("{\"x\":[1,2"), "x", "row 7: line 8 is no JSON: EOF while parsing a list"),
+        ("c.csv", "a,b,label\n1,2,0\n3\n".to_owned(), "[a, b]", "found 1 records at line 3"),
+        (
+            "d.csv",
+            "a,b,label\n1,2,0\n3,x,1\n".to_owned(),
+            "[a, b]",
+            "row 1: Cast error: Cannot cast string 'x'",
+        ),
+        ("e.csv", String::new(), "[a, b]", "e.csv: is empty"),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        let sql = format!("select temperature_fit({logits}, label) from '{name}'");
+        let said = refused(folder.path(), &[&sql, "-o", "fit.json"]);
+        assert!(said.contains(name) && said.contains(reason), "{name}: {said}");
+        assert!(said.contains("\nhint: ") && said.lines().count() == 2, "{said}");
+    }
+    // A header is no row, and none are no error.
+    std::fs::write(folder.path().join("none.csv"), "a,b,label\n").unwrap();
+    let none = "select temperature_fit([a, b], label)['outcome'] from 'none.csv'";
+    assert_eq!(done(folder.path(), &[none, "--format", "values"]), "no_rows\n");
 }
 
 #[test]
