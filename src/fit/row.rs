@@ -63,6 +63,19 @@ pub(super) enum Depth {
     Loss,
 }
 
+impl Depth {
+    /// The highest power of z among its moments.
+    #[inline(always)]
+    fn powers(self) -> usize {
+        match self {
+            Depth::Loss => 0,
+            Depth::Full => 3,
+            Depth::Draft => OF_DRAFT,
+            Depth::Deep => 6,
+        }
+    }
+}
+
 /// The loss of a row and its derivatives in ln β, as far as they are asked for.
 #[derive(Clone, Copy, Default)]
 pub(super) struct OfRow {
@@ -191,8 +204,12 @@ pub(super) fn moments<S: Simd, R: Real, const N: usize>(
 }
 
 #[inline(always)]
-fn add_to_lanes<R: Real, const N: usize>(lanes: &mut Moments<[f64; N]>, more: &Moments<[R; N]>) {
-    for k in 0..lanes.len() {
+fn add_to_lanes<R: Real, const N: usize>(
+    lanes: &mut Moments<[f64; N]>,
+    more: &Moments<[R; N]>,
+    powers: usize,
+) {
+    for k in 0..=powers {
         for i in 0..N {
             lanes[k][i] += more[k][i].to_f64();
         }
@@ -332,13 +349,13 @@ pub(super) fn of_row<S: Simd, R: Real>(
         let (whole, tail) = row.split_at(row.len() - row.len() % LANES_F32);
         for block in whole.chunks(BLOCK) {
             let of_block = moments(simd, block, max, factor, depth, ahead);
-            add_to_lanes::<R, LANES_F32>(&mut sums, &of_block);
+            add_to_lanes::<R, LANES_F32>(&mut sums, &of_block, depth.powers());
         }
         if !tail.is_empty() {
             let mut last = [R::NEG_INFINITY; LANES_F32];
             last[..tail.len()].copy_from_slice(tail);
             let of_block = moments(simd, &last, max, factor, depth, 0);
-            add_to_lanes::<R, LANES_F32>(&mut sums, &of_block);
+            add_to_lanes::<R, LANES_F32>(&mut sums, &of_block, depth.powers());
         }
         return put_together(0.0, sums.map(sum_of_lanes), R::BIAS, gap.times(base), depth);
     }
@@ -356,7 +373,7 @@ pub(super) fn of_row<S: Simd, R: Real>(
     let mut sums = [[0.0; LANES_F64]; 7];
     for block in wide.distances.as_flattened().chunks(BLOCK) {
         let of_block = moments(simd, block, &[0.0; LANES_F64], factor, depth, 0);
-        add_to_lanes::<f64, LANES_F64>(&mut sums, &of_block);
+        add_to_lanes::<f64, LANES_F64>(&mut sums, &of_block, depth.powers());
     }
     put_together(wide.maxima, sums.map(sum_of_lanes), <f64 as Real>::BIAS, gap.times(base), depth)
 }
