@@ -129,7 +129,7 @@ def python():
 
 def picture(bars):
     """Times over that of a copy, f32: a group of bars for each shape, one bar for each function."""
-    left, width, bar, gap = 130, 760, 13, 16
+    left, width, bar, gap = 150, 780, 13, 16
     most = max(of["median"] for group in bars.values() for of in group.values())
     scale = (width - left - 60) / most
     body, y = [], 44
