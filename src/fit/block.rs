@@ -2,8 +2,9 @@
 
 use crate::element::{Element, Real, private::Element as _};
 use crate::error::Error;
+use crate::fit::depth::mean_depth;
 use crate::fit::few::{FEW, ROWS, Together};
-use crate::fit::row::{Depth, Gap, Node, OfRow, Row, Space, mean_depth, of_row};
+use crate::fit::row::{Depth, Gap, Node, OfRow, Row, Space, of_row};
 use crate::fit::scan::{NAMED_ROWS, Scan};
 use crate::parallel::{Job, Join};
 use crate::rows::{Rows, Truth};

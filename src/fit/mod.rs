@@ -18,6 +18,7 @@
 mod affine;
 pub(crate) mod block;
 mod calibrator;
+mod depth;
 mod estimate;
 mod ets;
 mod few;

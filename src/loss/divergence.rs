@@ -15,7 +15,7 @@
 use super::distribution::{Distribution, sums};
 use crate::double::{Double, power_of_two};
 use crate::element::Real;
-use crate::exp::{power_for_sums, rounded_for_sums};
+use crate::exp::{atanh_series, power_for_sums, rounded_for_sums};
 
 /// Which way two distributions are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,20 +134,12 @@ fn lead(d: f64) -> f64 {
     of_one - ln_of_one_and(y)
 }
 
-/// ln(1 + y) for y from −0.2 to 0.61, by 2 atanh(y/(2 + y)), whose argument is below 0.24: the first term left out is
-/// 2^-59 of the sum.
+/// ln(1 + y) for y from −0.2 to 0.61, by 2 atanh(y/(2 + y)), whose argument is below 0.24.
 #[inline(always)]
 fn ln_of_one_and(y: f64) -> f64 {
     let s = y / (2.0 + y);
     let square = s * s;
-    let fourth = square * square;
-    let (mut even, mut odd) = (0.0, 0.0);
-    for n in (0..6).rev() {
-        even = f64::mul_add(even, fourth, 1.0 / f64::from(4 * n + 3));
-        odd = f64::mul_add(odd, fourth, 1.0 / f64::from(4 * n + 5));
-    }
-    let series = f64::mul_add(odd, square, even);
-    f64::mul_add(2.0 * s * square, series, 2.0 * s)
+    f64::mul_add(2.0 * s * square, atanh_series(square), 2.0 * s)
 }
 
 /// ln(p/m) and ln(q/m) from d = ln(p/q) and the larger of the two, which are d apart.
