@@ -22,6 +22,9 @@ pub(crate) trait Job: Kernel<Output: Join + Send> + Send {
     fn rows(&self) -> usize;
     /// The elements of one row, as a measure of its work.
     fn row_len(&self) -> usize;
+    fn elements(&self) -> usize {
+        self.rows().saturating_mul(self.row_len())
+    }
     fn split_at(self, row: usize) -> (Self, Self)
     where
         Self: Sized;
@@ -33,7 +36,7 @@ pub(crate) const SERIAL_BELOW: usize = 128 * 1024;
 const UNHEARD_BELOW: usize = 4 * 1024 * 1024;
 
 pub(crate) fn run<J: Job>(job: J) -> J::Output {
-    let elements = job.rows().saturating_mul(job.row_len());
+    let elements = job.elements();
     if elements < SERIAL_BELOW {
         return dispatch(job);
     }

@@ -147,6 +147,7 @@ impl Temperature {
     }
 
     /// `(m, e)` with 1/τ = m · 2^e, for a temperature that is not a limit.
+    #[inline]
     pub(crate) fn inverse(self) -> (Double, i32) {
         (self.inverse, self.exponent)
     }
@@ -315,6 +316,7 @@ impl<'a> From<&'a Vec<Temperature>> for Temperatures<'a> {
 }
 
 impl<'a> Temperatures<'a> {
+    #[inline]
     pub(crate) fn checked(self, rows: usize) -> Result<Self, Error> {
         match self {
             Temperatures::PerRow(taus) if taus.len() != rows => {

@@ -6,7 +6,7 @@ use crate::rows::Rows;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::{self, Space};
-use crate::softmax::{few, few_log, log};
+use crate::softmax::{alone, few, few_log, log};
 use crate::temperature::Temperatures;
 
 /// Rows up to this long have the next one fetched from memory while they are computed: a row's first
@@ -36,11 +36,11 @@ impl<T: Element> Kernel for Map<'_, T> {
         let Map { function, logits, taus, out, classes } = self;
         let temperings = Temperings::new(taus);
         let (mut wide, mut wide_out, mut space) = (Vec::new(), Vec::new(), Space::new());
-        let rows = out.len() / classes;
         if classes <= few::FEW {
             let logits = logits.map(|logits| logits.as_slice());
             return few_classes(simd, function, logits, out, classes, &temperings);
         }
+        let rows = out.len() / classes;
         for (i, out) in out.chunks_exact_mut(classes).enumerate() {
             let row = logits.map(|logits| &logits.as_slice()[i * classes..(i + 1) * classes]);
             let tempering = temperings.of_row(i);
@@ -96,10 +96,26 @@ fn few_real<S: Simd, R: Real>(
     first: usize,
     space: &mut Space<R>,
 ) {
-    match function {
-        Function::Softmax => few::softmax(simd, rows, out, classes, temperings, first, space),
-        Function::LogSoftmax => {
-            few_log::log_softmax(simd, rows, out, classes, temperings, first, space)
+    let together = alone::together(out.len() / classes);
+    let (out, others) = out.split_at_mut(together * classes);
+    let (rows, other_rows) = rows.map(|rows| rows.split_at(together * classes)).unzip();
+    if !out.is_empty() {
+        match function {
+            Function::Softmax => few::softmax(simd, rows, out, classes, temperings, first, space),
+            Function::LogSoftmax => {
+                few_log::log_softmax(simd, rows, out, classes, temperings, first, space)
+            }
+        }
+    }
+    for (i, out) in others.chunks_exact_mut(classes).enumerate() {
+        let row = other_rows.map(|rows| &rows[i * classes..(i + 1) * classes]);
+        let tempering = &temperings.of_row(first + together + i);
+        let done = match function {
+            Function::Softmax => simd.call(alone::Softmax { row, out, tempering }),
+            Function::LogSoftmax => simd.call(alone::LogSoftmax { row, out, tempering }),
+        };
+        if !done {
+            map(simd, function, row, out, tempering, space, 0);
         }
     }
 }
@@ -145,6 +161,11 @@ impl<T: Element> Job for Map<'_, T> {
         self.classes
     }
 
+    // Without a division, which is felt in a call for one short row.
+    fn elements(&self) -> usize {
+        self.out.len()
+    }
+
     fn split_at(self, row: usize) -> (Self, Self) {
         let Map { function, logits, taus, out, classes } = self;
         let logits = logits.map(|logits| logits.split_at(row));
@@ -183,10 +204,23 @@ impl<T: Element> Kernel for LogSumExp<'_, T> {
             let batches = logits.as_slice().chunks(batch).zip(out.chunks_mut(few::BATCH));
             for (i, (rows, out)) in batches.enumerate() {
                 let (rows, first) = (in_real(rows, &mut scratch), i * few::BATCH);
-                let logs = &mut [0.0; few::BATCH][..out.len()];
-                few_log::log_sum_exp(simd, rows, classes, &temperings, first, &mut space, logs);
-                for (out, &log) in out.iter_mut().zip(&*logs) {
-                    *out = T::of_f64(log);
+                let together = alone::together(out.len());
+                let (rows, other_rows) = rows.split_at(together * classes);
+                let (out, others) = out.split_at_mut(together);
+                if !out.is_empty() {
+                    let logs = &mut [0.0; few::BATCH][..together];
+                    few_log::log_sum_exp(simd, rows, classes, &temperings, first, &mut space, logs);
+                    for (out, &log) in out.iter_mut().zip(&*logs) {
+                        *out = T::of_f64(log);
+                    }
+                }
+                for (i, (row, out)) in other_rows.chunks_exact(classes).zip(others).enumerate() {
+                    let tempering = &temperings.of_row(first + together + i);
+                    let log = simd.call(alone::LogSumExp { row, tempering });
+                    *out = T::of_f64(match log {
+                        Some(log) => log,
+                        None => log::log_sum_exp(simd, row, tempering, &mut space),
+                    });
                 }
             }
             return;

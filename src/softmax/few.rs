@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Which way a row goes depends on its length alone, so its bits do not depend on how many rows there
-//! are: a group that is not full is filled up with zeros. Rows that are not ordinary (NaN, infinities,
+//! are: a group that is not full is filled up with zeros, and one of a row or two is left to `alone.rs`. Rows that are not ordinary (NaN, infinities,
 //! a shift beyond 2^16, an extreme τ) go to `row.rs` one by one.
 
 use std::array::from_fn;
@@ -183,15 +183,10 @@ impl<R: Real> PerRow<R> {
     /// The exponents of the weights of the maxima, m·c − n.
     #[inline(always)]
     pub(crate) fn exponents(&self) -> [f64; LANES] {
-        let bias = R::ROUND + f64::from(R::BIAS);
+        let shifts = self.shifts();
         let mut exponents = [0.0; LANES];
         for (i, exponent) in exponents.iter_mut().enumerate() {
-            let max = self.max[i].to_f64();
-            *exponent = max.mul_add(self.c[i], self.round[i].to_f64() - bias);
-            // c of f64 has a second part; that of f32 is in one.
-            if R::IN_DOUBLE {
-                *exponent = max.mul_add(self.factor_low[i].to_f64(), *exponent);
-            }
+            *exponent = max_exponent(self.max[i], &shifts[i], self.c[i]);
         }
         exponents
     }
@@ -221,6 +216,15 @@ impl<R: Real> PerRow<R> {
             _ => self.c[i] = f64::NAN,
         }
     }
+}
+
+/// The exponent of the weight of the maximum, m·c − n.
+#[inline(always)]
+pub(crate) fn max_exponent<R: Real>(max: R, shift: &Shift<R>, c: f64) -> f64 {
+    let (max, bias) = (max.to_f64(), R::ROUND + f64::from(R::BIAS));
+    let exponent = max.mul_add(c, shift.round.to_f64() - bias);
+    // c of f64 has a second part; that of f32 is in one.
+    if R::IN_DOUBLE { max.mul_add(shift.factor_low.to_f64(), exponent) } else { exponent }
 }
 
 /// The maximum of each row; NaN where the row holds one.

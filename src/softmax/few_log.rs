@@ -51,6 +51,11 @@ impl Doubles {
     fn of(&self, i: usize) -> Double {
         Double { hi: self.hi[i], lo: self.lo[i] }
     }
+
+    #[inline(always)]
+    fn set(&mut self, i: usize, value: Double) {
+        (self.hi[i], self.lo[i]) = (value.hi, value.lo);
+    }
 }
 
 impl<R: Real> Group<R> {
@@ -140,9 +145,8 @@ pub(crate) fn log_sum_exp<S: Simd, R: Real>(
         group.fill(simd, rows, classes, temperings, first);
         for (i, (row, out)) in rows.chunks_exact(classes).zip(out).enumerate() {
             let log_z = group.log_partition[i];
-            // Where they cancel, m/τ is as large as L.
-            let is_held = R::IN_DOUBLE || log_z.abs() >= group.log_normaliser.hi[i] * CANCELLED;
-            *out = if group.ordinary[i] && is_held {
+            let has_digits = has_digits::<R>(log_z, group.log_normaliser.hi[i]);
+            *out = if group.ordinary[i] && has_digits {
                 log_z
             } else {
                 log::log_sum_exp(simd, row, &temperings.of_row(first + i), space)
@@ -193,39 +197,96 @@ impl<R: Real> Kernel for Finish<'_, R> {
         let (mut rest, mut correction) = ([0.0; LANES], [0.0; LANES]);
         R::accumulate(&group.others[..classes], &mut rest, &mut correction);
         let exponents = group.lanes.exponents();
-        let bias = power_of_two(-R::BIAS);
         let (mut logs, mut shares) = (Doubles::ZERO, Doubles::ZERO);
         for (i, &exponent) in exponents.iter().enumerate() {
-            let unit = exp2_reduced(exponent);
-            if R::IN_DOUBLE {
-                let rest = Double { hi: rest[i], lo: correction[i] };
-                let share = rest.over(Double::from(unit));
-                (shares.hi[i], shares.lo[i]) = (share.hi * bias, share.lo * bias);
-            } else {
-                shares.hi[i] = rest[i] / unit * bias;
-            }
+            let rest = Double { hi: rest[i], lo: correction[i] };
+            shares.set(i, share::<R>(rest, exponent));
         }
         for i in 0..LANES {
-            let maxima = group.maxima[i].to_f64();
-            if R::IN_DOUBLE {
-                let log = ln_sum(maxima, shares.of(i));
-                (logs.hi[i], logs.lo[i]) = (log.hi, log.lo);
-            } else {
-                logs.hi[i] = ln_sum_in_f64(maxima, shares.hi[i]);
-            }
+            logs.set(i, log_normaliser::<R>(group.maxima[i].to_f64(), shares.of(i)));
         }
         for (i, &rest) in rest.iter().enumerate() {
-            let max = group.lanes.max[i].to_f64();
-            let all_there = (rest > 0.0) | (group.maxima[i].to_f64() == classes as f64);
+            let (max, maxima) = (group.lanes.max[i].to_f64(), group.maxima[i].to_f64());
             let is_ordinary = group.lanes.ordinary[i] != R::NO_BITS;
-            group.ordinary[i] = all_there & is_ordinary & (max.abs() < FARTHEST);
-            group.log_partition[i] = if R::IN_DOUBLE {
-                group.inverse.of(i).times(Double::from(max)).plus(logs.of(i)).hi
-            } else {
-                max * group.inverse.hi[i] + logs.hi[i]
-            };
+            group.ordinary[i] = is_ordinary & is_held(rest, maxima, max, classes);
+            group.log_partition[i] = log_partition::<R>(max, group.inverse.of(i), logs.of(i));
         }
         group.log_normaliser = logs;
+    }
+}
+
+/// The sum of the weights below the maximum, over that of the maximum, which is 2^exponent.
+#[inline(always)]
+fn share<R: Real>(rest: Double, exponent: f64) -> Double {
+    let (unit, bias) = (exp2_reduced(exponent), power_of_two(-R::BIAS));
+    if R::IN_DOUBLE {
+        let share = rest.over(Double::from(unit));
+        Double { hi: share.hi * bias, lo: share.lo * bias }
+    } else {
+        Double::from(rest.hi / unit * bias)
+    }
+}
+
+/// L.
+#[inline(always)]
+fn log_normaliser<R: Real>(maxima: f64, share: Double) -> Double {
+    if R::IN_DOUBLE { ln_sum(maxima, share) } else { Double::from(ln_sum_in_f64(maxima, share.hi)) }
+}
+
+/// m/τ + L.
+#[inline(always)]
+fn log_partition<R: Real>(max: f64, inverse: Double, log_normaliser: Double) -> f64 {
+    if R::IN_DOUBLE {
+        inverse.times(Double::from(max)).plus(log_normaliser).hi
+    } else {
+        max * inverse.hi + log_normaliser.hi
+    }
+}
+
+/// Whether nothing of the rest is lost, and no distance overflows.
+#[inline(always)]
+fn is_held(rest: f64, maxima: f64, max: f64, classes: usize) -> bool {
+    ((rest > 0.0) | (maxima == classes as f64)) & (max.abs() < FARTHEST)
+}
+
+/// log Z, where f64 has the digits for it: where the two cancel, m/τ is as large as L.
+#[inline(always)]
+fn has_digits<R: Real>(log_partition: f64, log_normaliser: f64) -> bool {
+    R::IN_DOUBLE || log_partition.abs() >= log_normaliser * CANCELLED
+}
+
+/// The logarithms of one row.
+pub(crate) struct LogSum {
+    pub(crate) log_normaliser: Double,
+    log_partition: f64,
+    pub(crate) is_ordinary: bool,
+}
+
+impl LogSum {
+    /// From the maximum, how many there are of it, the sum of the other weights, the exponent of its own, and 1/τ.
+    #[inline(always)]
+    pub(crate) fn new<R: Real>(
+        max: R,
+        maxima: f64,
+        rest: Double,
+        exponent: f64,
+        inverse: Double,
+        classes: usize,
+    ) -> LogSum {
+        let max = max.to_f64();
+        let log_normaliser = log_normaliser::<R>(maxima, share::<R>(rest, exponent));
+        LogSum {
+            log_normaliser,
+            log_partition: log_partition::<R>(max, inverse, log_normaliser),
+            is_ordinary: is_held(rest.hi, maxima, max, classes),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn log_z<R: Real>(&self) -> Option<f64> {
+        let is_held =
+            self.is_ordinary && has_digits::<R>(self.log_partition, self.log_normaliser.hi);
+        is_held.then_some(self.log_partition)
     }
 }
 
@@ -245,19 +306,25 @@ impl<R: Real> Kernel for Subtract<'_, R> {
         for column in &mut group.columns[..classes] {
             let mut log = *column;
             for i in 0..LANES {
-                let (x, max) = (column[i].to_f64(), max[i].to_f64());
-                log[i] = R::of_f64(if R::IN_DOUBLE {
-                    in_double(x, max, inverse.of(i), logs.of(i))
-                } else {
-                    (x - max) * inverse.hi[i] - logs.hi[i]
-                });
+                log[i] = log_p(column[i], max[i].to_f64(), inverse.of(i), logs.of(i));
             }
             *column = log;
         }
     }
 }
 
-/// (x − m)/τ − L, as in `log.rs`.
+/// (x − m)/τ − L.
+#[inline(always)]
+pub(crate) fn log_p<R: Real>(x: R, max: f64, inverse: Double, log_normaliser: Double) -> R {
+    let x = x.to_f64();
+    R::of_f64(if R::IN_DOUBLE {
+        in_double(x, max, inverse, log_normaliser)
+    } else {
+        (x - max) * inverse.hi - log_normaliser.hi
+    })
+}
+
+/// The same in double-double, as in `log.rs`.
 #[inline(always)]
 fn in_double(x: f64, max: f64, inverse: Double, log_normaliser: Double) -> f64 {
     let distance = x - max;

@@ -1,5 +1,6 @@
 //! softmax, log_softmax and log_sum_exp over rows: the public functions.
 
+mod alone;
 pub(crate) mod batch;
 pub(crate) mod few;
 mod few_log;

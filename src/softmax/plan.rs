@@ -37,6 +37,7 @@ pub(crate) struct Base2<R> {
 }
 
 impl<R: Real> Tempering<R> {
+    #[inline(always)]
     pub(crate) fn new(tau: Temperature) -> Self {
         if tau.is_zero() {
             return Tempering::ArgMax;
@@ -47,7 +48,8 @@ impl<R: Real> Tempering<R> {
         let (inverse, inverse_exponent) = tau.inverse();
         let c = Double::LOG2_E.times(inverse);
         let (c, exponent) = if inverse_exponent.abs() <= R::REACH {
-            (c.ldexp(inverse_exponent), 0)
+            let power = power_of_two(inverse_exponent);
+            (Double { hi: c.hi * power, lo: c.lo * power }, 0)
         } else {
             (c, inverse_exponent)
         };
@@ -91,6 +93,7 @@ pub(crate) struct Temperings<'a, R> {
 }
 
 impl<'a, R: Real> Temperings<'a, R> {
+    #[inline(always)]
     pub(crate) fn new(taus: Temperatures<'a>) -> Self {
         let one = match taus {
             Temperatures::One(tau) => Some(Tempering::new(tau)),
@@ -167,6 +170,12 @@ impl<R: Real> Plan<R> {
             max_exponent: r,
             stage,
         }
+    }
+
+    /// Whether the kernel is given other numbers than the row's.
+    #[inline(always)]
+    pub(crate) fn is_staged(&self) -> bool {
+        self.stage.is_some()
     }
 
     /// A block as the kernel wants it: itself, or staged in `space`.
