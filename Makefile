@@ -12,8 +12,8 @@ TORCH ?= --no-deps --requirement python/requirements-torch.txt
 # What is compiled with DataFusion, in a profile of its own.
 ENGINE = --profile engine --package softargmax-sql --package softargmax-cluster
 NOT_ENGINE = --exclude softargmax-sql --exclude softargmax-cluster
-# Benchmarks that check: in the profile of the wheel's tests and beside it, which has the library compiled already.
-CHECKING = $(CARGO) bench --profile wheel-test --package softargmax --package softargmax-python --all-features --bench
+# Benchmarks that check, with what the tests have compiled: the same profile and packages, so the same features of all crates.
+CHECKING = $(CARGO) bench --profile dev --workspace $(NOT_ENGINE) --all-features --bench
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL = help
@@ -24,7 +24,8 @@ help: ## this list
 
 # Without the engine, which takes as long to compile as all of this: `make test-engine`.
 test: ## all tests: library and program, with every feature and with none, and the Python package
-	$(CARGO) test --workspace --exclude softargmax-python $(NOT_ENGINE) --all-features --no-fail-fast
+	# The Python package has no tests for cargo, but its crates ask for features: with them here, the wheel finds all compiled.
+	$(CARGO) test --workspace $(NOT_ENGINE) --all-features --no-fail-fast
 	$(CARGO) test --package softargmax --no-default-features --no-fail-fast
 	$(MAKE) test-python PROGRAM_IS_BUILT=yes
 
@@ -36,9 +37,9 @@ test-engine: ## SQL and the cluster, tests and lints: both at once, so that the 
 test-python: $(PYTHON_ENV)/ready ## the Python package: its wheel in an environment of its own with the tests, and in an empty one
 	$(if $(PROGRAM_IS_BUILT),,$(CARGO) build --quiet --package softargmax-cli)
 	rm -rf $(TARGET_DIR)/wheels-test
-	$(PYTHON_ENV)/bin/maturin build --manifest-path python/Cargo.toml --profile wheel-test --out $(TARGET_DIR)/wheels-test
+	$(PYTHON_ENV)/bin/maturin build --manifest-path python/Cargo.toml --profile dev --out $(TARGET_DIR)/wheels-test
 	$(PYTHON_ENV)/bin/pip install --quiet --force-reinstall --no-deps $(TARGET_DIR)/wheels-test/*.whl
-	SOFTARGMAX_PROGRAM=$(CURDIR)/$(TARGET_DIR)/debug/softargmax $(PYTHON_ENV)/bin/python -m pytest python/tests
+	SOFTARGMAX_PROGRAM=$(CURDIR)/$(TARGET_DIR)/debug/softargmax $(PYTHON_ENV)/bin/python -m pytest --numprocesses 2 --dist loadfile python/tests
 	@$(PYTHON_ENV)/bin/python -c "import torch" 2>/dev/null || echo "torch is not installed: softargmax.torch was not tested; make test-torch installs it"
 	$(PYTHON) -m venv --clear $(TARGET_DIR)/empty
 	$(TARGET_DIR)/empty/bin/pip install --quiet $(TARGET_DIR)/wheels-test/*.whl

@@ -2,23 +2,37 @@
 //!
 //!     cargo test --all-features --test all            or of one file: --test all losses::
 
-mod accuracy;
-mod allocator;
 mod axis;
 mod cases;
-mod contrastive;
-mod curves;
-mod fit;
 mod gradients;
 mod interrupt;
-mod ladder;
-mod losses;
-mod metrics;
-mod noise_floors;
-mod oracle;
 mod properties;
 mod readme;
-mod sample;
 mod stability;
 mod support;
+
+// What follows would find the same code without threads, and take as long once more.
+#[cfg(feature = "rayon")]
+mod accuracy;
+#[cfg(feature = "rayon")]
+mod allocator;
+#[cfg(feature = "rayon")]
+mod contrastive;
+#[cfg(feature = "rayon")]
+mod curves;
+#[cfg(feature = "rayon")]
+mod fit;
+#[cfg(feature = "rayon")]
+mod ladder;
+#[cfg(feature = "rayon")]
+mod losses;
+#[cfg(feature = "rayon")]
+mod metrics;
+#[cfg(feature = "rayon")]
+mod noise_floors;
+#[cfg(feature = "rayon")]
+mod oracle;
+#[cfg(feature = "rayon")]
+mod sample;
+#[cfg(feature = "rayon")]
 mod tally;
