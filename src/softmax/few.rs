@@ -43,15 +43,13 @@ pub(crate) fn softmax<S: Simd, R: Real>(
 ) {
     let mut columns = [[R::ZERO; LANES]; FEW];
     let columns = &mut columns[..classes];
-    let mut lanes = PerRow::new();
+    let mut lanes = PerRow::new(temperings);
     for (group, out) in out.chunks_mut(LANES * classes).enumerate() {
         let start = group * LANES * classes;
         let first = first + group * LANES;
         let rows = rows.map(|rows| &rows[start..start + out.len()]);
         simd.call(Gather { rows: rows.unwrap_or(out), columns });
-        for i in 0..out.len() / classes {
-            lanes.temper(i, &temperings.of_row(first + i));
-        }
+        lanes.temper_rows(temperings, first, out.len() / classes);
         simd.call(Peaks { columns, lanes: &mut lanes });
         simd.call(Plans { lanes: &mut lanes });
         simd.call(Weigh { columns, lanes: &mut lanes });
@@ -191,9 +189,10 @@ impl<R: Real> PerRow<R> {
         exponents
     }
 
-    pub(crate) fn new() -> Self {
+    /// With the temperature of all rows, where it is one.
+    pub(crate) fn new(temperings: &Temperings<'_, R>) -> Self {
         let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
-        PerRow {
+        let mut lanes = PerRow {
             c: zeros,
             factor: zero,
             factor_low: zero,
@@ -203,11 +202,30 @@ impl<R: Real> PerRow<R> {
             ordinary: [R::NO_BITS; LANES],
             total: zeros,
             correction: zeros,
+        };
+        if let Some(tempering) = temperings.one() {
+            (0..LANES).for_each(|i| lanes.temper(i, tempering));
+        }
+        lanes
+    }
+
+    /// The temperatures of the rows of a group, where each has its own.
+    #[inline(always)]
+    pub(crate) fn temper_rows(
+        &mut self,
+        temperings: &Temperings<'_, R>,
+        first: usize,
+        rows: usize,
+    ) {
+        if temperings.one().is_none() {
+            for i in 0..rows {
+                self.temper(i, &temperings.of_row(first + i));
+            }
         }
     }
 
     #[inline(always)]
-    pub(crate) fn temper(&mut self, i: usize, tempering: &Tempering<R>) {
+    fn temper(&mut self, i: usize, tempering: &Tempering<R>) {
         match tempering {
             Tempering::Finite(base) if base.exponent() == 0 => {
                 (self.c[i], self.factor[i], self.factor_low[i]) = base.factors();

@@ -59,18 +59,23 @@ impl Doubles {
 }
 
 impl<R: Real> Group<R> {
-    fn new() -> Self {
+    /// With the temperature of all rows, where it is one.
+    fn new(temperings: &Temperings<'_, R>) -> Self {
         let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
-        Group {
+        let mut group = Group {
             columns: [zero; FEW],
             others: [zero; FEW],
-            lanes: PerRow::new(),
+            lanes: PerRow::new(temperings),
             inverse: Doubles::ZERO,
             maxima: zero,
             log_normaliser: Doubles::ZERO,
             log_partition: zeros,
             ordinary: [false; LANES],
+        };
+        if let Some(Tempering::Finite(base)) = temperings.one() {
+            (0..LANES).for_each(|i| group.inverse.set(i, base.whole_inverse()));
         }
+        group
     }
 
     /// Takes in up to sixteen rows, of which the first has the temperature of `first`.
@@ -83,12 +88,13 @@ impl<R: Real> Group<R> {
         temperings: &Temperings<R>,
         first: usize,
     ) {
-        for i in 0..rows.len() / classes {
-            let tempering = temperings.of_row(first + i);
-            self.lanes.temper(i, &tempering);
-            if let Tempering::Finite(base) = &tempering {
-                let Double { hi, lo } = base.whole_inverse();
-                (self.inverse.hi[i], self.inverse.lo[i]) = (hi, lo);
+        let count = rows.len() / classes;
+        self.lanes.temper_rows(temperings, first, count);
+        if temperings.one().is_none() {
+            for i in 0..count {
+                if let Tempering::Finite(base) = &temperings.of_row(first + i) {
+                    self.inverse.set(i, base.whole_inverse());
+                }
             }
         }
         let columns = &mut self.columns[..classes];
@@ -111,7 +117,7 @@ pub(crate) fn log_softmax<S: Simd, R: Real>(
     first: usize,
     space: &mut Space<R>,
 ) {
-    let mut group = Group::new();
+    let mut group = Group::new(temperings);
     for (k, out) in out.chunks_mut(LANES * classes).enumerate() {
         let (start, first) = (k * LANES * classes, first + k * LANES);
         let rows = rows.map(|rows| &rows[start..start + out.len()]);
@@ -139,7 +145,7 @@ pub(crate) fn log_sum_exp<S: Simd, R: Real>(
     space: &mut Space<R>,
     out: &mut [f64],
 ) {
-    let mut group = Group::new();
+    let mut group = Group::new(temperings);
     for (k, (rows, out)) in rows.chunks(LANES * classes).zip(out.chunks_mut(LANES)).enumerate() {
         let first = first + k * LANES;
         group.fill(simd, rows, classes, temperings, first);

@@ -6,7 +6,7 @@ use crate::exp::{ln_sum_in_f64, weight};
 use crate::loss::distribution::FARTHEST;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::few::{Column, FEW, Gather, Peaks, PerRow, Plans, Scatter};
-use crate::softmax::plan::{Tempering, Temperings};
+use crate::softmax::plan::Temperings;
 use crate::softmax::row::LANES;
 
 /// Sixteen rows on their way.
@@ -45,7 +45,7 @@ impl<R: Real> Group<R> {
             columns: [zero; FEW],
             others: [zero; FEW],
             moments: [zero; FEW],
-            lanes: PerRow::new(),
+            lanes: PerRow::new(temperings),
             top: zero,
             maxima: zero,
             rest: zeros,
@@ -63,7 +63,7 @@ impl<R: Real> Group<R> {
             labels: [0; LANES],
         });
         if let Some(tempering) = temperings.one() {
-            (0..LANES).for_each(|i| group.temper_lane(i, tempering));
+            group.inverse = [inverse(tempering); LANES];
         }
         group
     }
@@ -71,17 +71,12 @@ impl<R: Real> Group<R> {
     /// The temperatures of rows, where each has its own.
     #[inline(always)]
     pub(super) fn temper(&mut self, temperings: &Temperings<'_, R>, start: usize, end: usize) {
+        self.lanes.temper_rows(temperings, start, end - start);
         if temperings.one().is_none() {
             for i in start..end {
-                self.temper_lane(i - start, &temperings.of_row(i));
+                self.inverse[i - start] = inverse(&temperings.of_row(i));
             }
         }
-    }
-
-    #[inline(always)]
-    fn temper_lane(&mut self, i: usize, tempering: &Tempering<R>) {
-        self.lanes.temper(i, tempering);
-        self.inverse[i] = inverse(tempering);
     }
 
     /// Up to sixteen rows, whose labels and factors are there; the gradients of the ordinary ones go to `out`.
