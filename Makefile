@@ -22,17 +22,17 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
-# Without the engine, which takes as long to compile as all of this: `make test-engine`.
-test: ## all tests: library and program, with every feature and with none, and the Python package
+test: ## all tests: library and program, with every feature and with none, the Python package, SQL and the cluster
 	# The Python package has no tests for cargo, but its crates ask for features: with them here, the wheel finds all compiled.
 	$(CARGO) test --workspace $(NOT_ENGINE) --all-features --no-fail-fast
 	$(CARGO) test --package softargmax --no-default-features --no-fail-fast
 	$(MAKE) test-python PROGRAM_IS_BUILT=yes
+	# Last: the engine takes as long to compile as all the rest.
+	$(MAKE) test-engine
 
-test-engine: ## SQL and the cluster, tests and lints: both at once, so that the engine is compiled once
-	$(CARGO) test $(ENGINE) --no-fail-fast
-	# Lints, as a build and not as a check, which would go through the whole engine once more.
-	CLIPPY_ARGS="-D__CLIPPY_HACKERY__warnings" RUSTC_WORKSPACE_WRAPPER=clippy-driver $(CARGO) build $(ENGINE) --all-targets
+test-engine: ## SQL and the cluster, tests and lints
+	# Compiled by the linter: `cargo clippy` would go through the whole engine once more.
+	CLIPPY_ARGS="-D__CLIPPY_HACKERY__warnings" RUSTC_WORKSPACE_WRAPPER=clippy-driver $(CARGO) test $(ENGINE) --no-fail-fast
 
 test-python: $(PYTHON_ENV)/ready ## the Python package: its wheel in an environment of its own with the tests, and in an empty one
 	$(if $(PROGRAM_IS_BUILT),,$(CARGO) build --quiet --package softargmax-cli)
