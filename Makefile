@@ -17,7 +17,7 @@ CHECKING = $(CARGO) bench --profile dev --workspace $(NOT_ENGINE) --all-features
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 
 .DEFAULT_GOAL = help
-.PHONY: help test test-engine test-python test-torch wheel check fmt docs accuracy bench guard bench-peers bench-fit bench-sample bench-contrastive bench-python bench-sql bench-formats memory fixtures digits fuzz sanitize valgrind
+.PHONY: help test test-engine test-python test-torch wheel check fmt docs accuracy bench instructions guard bench-peers bench-fit bench-sample bench-contrastive bench-python bench-sql bench-formats memory fixtures digits fuzz sanitize valgrind
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -85,6 +85,9 @@ accuracy: ## measure the error over the oracle grid, write docs/accuracy.md
 
 bench: ## measure the speed, write benches/results/speed.json
 	$(CARGO) bench --features ndarray --bench speed -- --json $(CURDIR)/benches/results/speed.json
+
+instructions: ## count the instructions of each function with valgrind, write benches/results/instructions.json
+	$(PYTHON) benches/instructions.py $(CURDIR)/benches/results/instructions.json
 
 guard: ## fail where a kernel is no longer vectors (part of check)
 	$(CARGO) bench --bench speed -- --guard
