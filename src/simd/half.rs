@@ -59,7 +59,7 @@ impl Kernel for Widen<'_, bf16> {
         for (to, from) in to.iter_mut().zip(from) {
             let bits = u32::from(from.to_bits()) << 16;
             // A NaN comes out quiet.
-            let quiet = if bits << 1 > INFINITY << 1 { QUIET } else { 0 };
+            let quiet = if is_nan(bits) { QUIET } else { 0 };
             *to = f32::from_bits(bits | quiet);
         }
     }
@@ -76,15 +76,21 @@ impl Kernel for Narrow<'_, bf16> {
             let bits = from.to_bits();
             // Half a unit up, less one where the last bit that stays is even; a carry goes on into the exponent.
             let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
-            let nearest = if bits << 1 > INFINITY << 1 { bits | QUIET } else { rounded };
+            let nearest = if is_nan(bits) { bits | QUIET } else { rounded };
             *to = bf16::from_bits((nearest >> 16) as u16);
         }
     }
 }
 
 /// The bits of an f32 that is infinite, and the one that makes a NaN quiet.
-const INFINITY: u32 = 0x7f80_0000;
+const INFINITY: i32 = 0x7f80_0000;
 const QUIET: u32 = 0x0040_0000;
+
+/// With a sign, as AVX2 compares integers.
+#[inline(always)]
+fn is_nan(bits: u32) -> bool {
+    (bits & 0x7fff_ffff) as i32 > INFINITY
+}
 
 #[cfg(test)]
 mod tests {

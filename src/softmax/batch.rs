@@ -201,6 +201,8 @@ impl<T: Element> Kernel for LogSumExp<'_, T> {
         let classes = logits.classes();
         if classes <= few::FEW {
             let batch = classes * few::BATCH;
+            // Of one row, there is no group.
+            let (mut group, new_group) = (None, || few_log::Group::new(&temperings));
             let batches = logits.as_slice().chunks(batch).zip(out.chunks_mut(few::BATCH));
             for (i, (rows, out)) in batches.enumerate() {
                 let (rows, first) = (in_real(rows, &mut scratch), i * few::BATCH);
@@ -209,7 +211,8 @@ impl<T: Element> Kernel for LogSumExp<'_, T> {
                 let (out, others) = out.split_at_mut(together);
                 if !out.is_empty() {
                     let logs = &mut [0.0; few::BATCH][..together];
-                    few_log::log_sum_exp(simd, rows, classes, &temperings, first, &mut space, logs);
+                    let (group, space) = (group.get_or_insert_with(new_group), &mut space);
+                    few_log::log_sum_exp(simd, group, rows, &temperings, first, space, logs);
                     for (out, &log) in out.iter_mut().zip(&*logs) {
                         *out = T::of_f64(log);
                     }

@@ -25,7 +25,7 @@ const CANCELLED: f64 = power_of_two(-20);
 const FARTHEST: f64 = power_of_two(900);
 
 /// Sixteen rows on their way.
-struct Group<R: Real> {
+pub(crate) struct Group<R: Real> {
     columns: [Column<R>; FEW],
     /// Weights, without those of the maxima.
     others: [Column<R>; FEW],
@@ -60,7 +60,7 @@ impl Doubles {
 
 impl<R: Real> Group<R> {
     /// With the temperature of all rows, where it is one.
-    fn new(temperings: &Temperings<'_, R>) -> Self {
+    pub(crate) fn new(temperings: &Temperings<'_, R>) -> Self {
         let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
         let mut group = Group {
             columns: [zero; FEW],
@@ -134,18 +134,18 @@ pub(crate) fn log_softmax<S: Simd, R: Real>(
     }
 }
 
-/// log Z of all rows; the first has the temperature of `first`.
+/// log Z of the rows, one for each place in `out`; the first has the temperature of `first`.
 #[inline(always)]
 pub(crate) fn log_sum_exp<S: Simd, R: Real>(
     simd: S,
+    group: &mut Group<R>,
     rows: &[R],
-    classes: usize,
     temperings: &Temperings<R>,
     first: usize,
     space: &mut Space<R>,
     out: &mut [f64],
 ) {
-    let mut group = Group::new(temperings);
+    let classes = rows.len() / out.len();
     for (k, (rows, out)) in rows.chunks(LANES * classes).zip(out.chunks_mut(LANES)).enumerate() {
         let first = first + k * LANES;
         group.fill(simd, rows, classes, temperings, first);

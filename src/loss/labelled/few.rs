@@ -5,17 +5,17 @@ use crate::element::Real;
 use crate::exp::{ln_sum_in_f64, weight};
 use crate::loss::distribution::FARTHEST;
 use crate::simd::{Kernel, Simd};
-use crate::softmax::few::{Column, FEW, Gather, Peaks, PerRow, Plans, Scatter};
+use crate::softmax::few::{Column, Gather, Peaks, PerRow, Plans, Scatter};
 use crate::softmax::plan::Temperings;
 use crate::softmax::row::LANES;
 
 /// Sixteen rows on their way.
 pub(super) struct Group<R: Real> {
-    columns: [Column<R>; FEW],
+    columns: Vec<Column<R>>,
     /// What weighs less than the maximum, and weights times x − m: apart from the weights, so that each sum is a
     /// loop of its own.
-    others: [Column<R>; FEW],
-    moments: [Column<R>; FEW],
+    others: Vec<Column<R>>,
+    moments: Vec<Column<R>>,
     lanes: PerRow<R>,
     top: Column<R>,
     maxima: Column<R>,
@@ -39,12 +39,12 @@ pub(super) struct Group<R: Real> {
 }
 
 impl<R: Real> Group<R> {
-    pub(super) fn new(temperings: &Temperings<'_, R>) -> Box<Self> {
+    pub(super) fn new(temperings: &Temperings<'_, R>, classes: usize) -> Box<Self> {
         let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
         let mut group = Box::new(Group {
-            columns: [zero; FEW],
-            others: [zero; FEW],
-            moments: [zero; FEW],
+            columns: vec![zero; classes],
+            others: vec![zero; classes],
+            moments: vec![zero; classes],
             lanes: PerRow::new(temperings),
             top: zero,
             maxima: zero,
@@ -82,22 +82,21 @@ impl<R: Real> Group<R> {
     /// Up to sixteen rows, whose labels and factors are there; the gradients of the ordinary ones go to `out`.
     #[inline(always)]
     pub(super) fn of_rows<S: Simd>(&mut self, simd: S, rows: &[R], classes: usize, out: &mut [R]) {
-        simd.call(Gather { rows, columns: &mut self.columns[..classes] });
+        simd.call(Gather { rows, columns: &mut self.columns });
         for (i, row) in rows.chunks_exact(classes).enumerate() {
             self.label[i] = row[self.labels[i]];
         }
-        simd.call(Peaks { columns: &self.columns[..classes], lanes: &mut self.lanes });
+        simd.call(Peaks { columns: &self.columns, lanes: &mut self.lanes });
         simd.call(Plans { lanes: &mut self.lanes });
-        simd.call(Weigh { group: self, classes });
+        simd.call(Weigh { group: self });
         for i in 0..LANES {
             self.label_weight[i] = self.columns[self.labels[i]][i];
         }
-        simd.call(AddUp { group: self, classes });
-        simd.call(Finish { group: self, classes });
-        let (columns, high, low) = (&mut self.columns[..classes], &self.high, &self.low);
+        simd.call(AddUp { group: self });
+        simd.call(Finish { group: self });
+        let (columns, high, low) = (&mut self.columns[..], &self.high, &self.low);
         simd.call(Spread { columns, high, low });
-        let columns = &self.columns[..classes];
-        simd.call(Scatter { columns, which: &self.ordinary, out });
+        simd.call(Scatter { columns: &self.columns, which: &self.ordinary, out });
         for (i, out) in out.chunks_exact_mut(classes).enumerate() {
             if self.ordinary[i] {
                 out[self.labels[i]] = R::of_f64(self.of_label[i]);
@@ -114,7 +113,6 @@ impl<R: Real> Group<R> {
 /// The weights, in place, and what the sums are made of.
 struct Weigh<'a, R: Real> {
     group: &'a mut Group<R>,
-    classes: usize,
 }
 
 impl<R: Real> Kernel for Weigh<'_, R> {
@@ -122,14 +120,14 @@ impl<R: Real> Kernel for Weigh<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Weigh { group, classes } = self;
+        let Weigh { group } = self;
         let (shifts, max) = (group.lanes.shifts(), group.lanes.max);
         let mut top = [R::ZERO; LANES];
         for i in 0..LANES {
             top[i] = weight(max[i], &shifts[i]);
         }
         let mut maxima = [R::ZERO; LANES];
-        let columns = group.columns[..classes].iter_mut();
+        let columns = group.columns.iter_mut();
         for ((column, others), moments) in columns.zip(&mut group.others).zip(&mut group.moments) {
             let (mut weights, mut below) = ([R::ZERO; LANES], [R::ZERO; LANES]);
             let (mut moment, mut count) = ([R::ZERO; LANES], maxima);
@@ -150,7 +148,6 @@ impl<R: Real> Kernel for Weigh<'_, R> {
 
 struct AddUp<'a, R: Real> {
     group: &'a mut Group<R>,
-    classes: usize,
 }
 
 impl<R: Real> Kernel for AddUp<'_, R> {
@@ -158,18 +155,17 @@ impl<R: Real> Kernel for AddUp<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let AddUp { group, classes } = self;
+        let AddUp { group } = self;
         let mut correction = [0.0; LANES];
         (group.rest, group.first) = ([0.0; LANES], [0.0; LANES]);
-        R::accumulate(&group.others[..classes], &mut group.rest, &mut correction);
-        R::accumulate(&group.moments[..classes], &mut group.first, &mut correction);
+        R::accumulate(&group.others, &mut group.rest, &mut correction);
+        R::accumulate(&group.moments, &mut group.first, &mut correction);
     }
 }
 
 /// The losses and slopes of the rows, and what their weights are to be multiplied by.
 struct Finish<'a, R: Real> {
     group: &'a mut Group<R>,
-    classes: usize,
 }
 
 impl<R: Real> Kernel for Finish<'_, R> {
@@ -177,7 +173,8 @@ impl<R: Real> Kernel for Finish<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Finish { group, classes } = self;
+        let Finish { group } = self;
+        let classes = group.columns.len() as f64;
         let (mut rests, mut gaps, mut scales) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
         for i in 0..LANES {
             let (unit, of_label) = (group.top[i].to_f64(), group.label_weight[i].to_f64());
@@ -195,7 +192,7 @@ impl<R: Real> Kernel for Finish<'_, R> {
             group.losses[i] = ln_sum_in_f64(group.maxima[i].to_f64(), rests[i]) + gaps[i];
         }
         for i in 0..LANES {
-            let all_there = (rests[i] > 0.0) | (group.maxima[i].to_f64() == classes as f64);
+            let all_there = (rests[i] > 0.0) | (group.maxima[i].to_f64() == classes);
             let is_held = (scales[i] >= R::HOLDS.start) & (scales[i] < R::HOLDS.end);
             let fits = all_there & is_held & (gaps[i] < FARTHEST);
             group.ordinary[i] = fits & (group.lanes.ordinary[i] != R::NO_BITS);

@@ -127,7 +127,8 @@ impl<T: Element> Labelled<'_, T> {
         out: &mut Out<'_, T>,
     ) -> [bool; ROWS] {
         let classes = self.logits.classes();
-        let mut group = self.space.group.take().unwrap_or_else(|| Group::new(&self.temperings));
+        let mut group =
+            self.space.group.take().unwrap_or_else(|| Group::new(&self.temperings, classes));
         let mut weights = [0.0; ROWS];
         for (i, lane) in (start..end).zip(0..ROWS) {
             // What does not count goes along, with a factor of 0.
