@@ -14,7 +14,7 @@ from pathlib import Path
 CALLS = (1, 3)
 LONG, SHORT, ALONE = (64, 1000), (1600, 10), (1, 10)
 COUNTED = [
-    *[(name, "f32", LONG) for name in ("copy", "softmax", "log_softmax", "log_sum_exp", "cross_entropy", "distillation")],
+    *[(name, "f32", LONG) for name in ("softmax", "log_softmax", "log_sum_exp", "cross_entropy", "distillation")],
     *[(name, "f64", LONG) for name in ("softmax", "log_softmax", "log_sum_exp", "cross_entropy")],
     *[("softmax", dtype, LONG) for dtype in ("f16", "bf16")],
     *[(name, "f32", SHORT) for name in ("softmax", "log_softmax", "log_sum_exp", "cross_entropy")],

@@ -44,7 +44,6 @@ fn run<T: Element>(
     let view = |numbers| Rows::new(black_box(numbers), classes).expect("rows");
     for _ in 0..calls {
         match function {
-            "copy" => black_box(&mut out).copy_from_slice(black_box(&logits)),
             "softmax" => softmax_into(view(&logits), tau, &mut out).expect("softmax"),
             "log_softmax" => log_softmax_into(view(&logits), tau, &mut out).expect("log_softmax"),
             "log_sum_exp" => {

@@ -68,7 +68,24 @@ def speed():
         few += f"A call with one row of ten, in nanoseconds:\n\n{table(['type', 'function', 'a call'], calls)}\n"
     if threads:
         few += f"Two threads beside one, f32, times as fast:\n\n{table(['function', 'shape', 'two threads'], threads)}\n"
-    return data, table(head, cells), few, bars
+    return data, table(head, cells), few + instructions(), bars
+
+
+def instructions():
+    data = result("instructions")
+    if not data:
+        return ""
+    of = {}
+    for one in data["rows"]:
+        size = (one["rows"], one["classes"])
+        cell = f"{one['a_call']:.0f} a call" if size == CALL else f"{one['an_entry']:.1f}"
+        of.setdefault((one["dtype"], *size), {})[one["function"]] = cell
+    rows = [[dtype, shape(*size), *(cells.get(name, "") for name in FUNCTIONS)] for (dtype, *size), cells in of.items()]
+    head = ["type", "shape", *(f"`{name}`" for name in FUNCTIONS)]
+    return (
+        f"Instructions an entry, {data['isa']}, commit {data['commit']}, counted by valgrind: `make instructions`,\n"
+        f"[instructions.json](../benches/results/instructions.json). What is bound by them is not bound by memory.\n\n{table(head, rows)}\n"
+    )
 
 
 def peers():
@@ -183,8 +200,10 @@ One thread, τ = {timed["temperature"]}, output reused; distillation at T = 4 al
 {speeds}
 Rows of ten classes are where the most is left: what a row costs at its ends counts for ten entries only. In the cache
 ([1, 1000], [1, 128256]) a copy is all but free, and the exponential is the floor: f32 softmax is thirteen
-operations an entry. Logarithms of f64 rows are in
-double-double. f16 and bf16 are computed as f32 is, with a conversion before and one after.
+operations an entry, done for eight at a time. Logarithms of f64 rows are in
+double-double. f16 and bf16 are computed as f32 is, with a conversion before and one after. Distillation is in f64 throughout, two
+exponentials an entry and three more polynomials where teacher and student are near each other: the gradient is their
+difference, of which f32 would keep few digits. Cross-entropy of short f64 rows goes row by row.
 
 {few}## Beside other crates
 
