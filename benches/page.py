@@ -97,11 +97,18 @@ def sample():
     data = result("sample")
     rows = []
     for one in data["rows"]:
-        kind = one.get("logits") or one.get("kind") or ""
+        others = {}
         for of in one["contestants"]:
-            time, soft = of["microseconds"], of["ratio_to_softmax"]
-            rows.append([f"{one['classes']} {kind}".strip(), of["name"], number(time["median"]), spread(soft)])
-    return data, table(["classes", "", "µs a token", "over a softmax of the row"], rows)
+            if "ours" in of:
+                others[of["ours"], of["name"].split()[0]] = spread(of["ratio_to_ours"])
+        for of in one["contestants"][2:]:
+            if "ours" not in of:
+                name, ratios = of["name"], (of["ratio_to_softmax"], of["ratio_to_reading"])
+                beside = [others.get((name, crate), "") for crate in ("candle", "llm-samplers")]
+                time = number(of["microseconds"]["median"])
+                rows.append([f"{one['classes']} {one['kind']}", name, time, *map(spread, ratios), *beside])
+    head = ["classes", "", "µs a token", "over softmax", "over reading", "candle over ours", "llm-samplers over ours"]
+    return data, table(head, rows)
 
 
 def python():
