@@ -59,7 +59,14 @@ pub(crate) fn weight<R: Real>(x: R, shift: &Shift<R>) -> R {
     exp2(r).times_power(rounded)
 }
 
-/// The same for sums over many rows, which do not see a last bit.
+/// The same for what is not below the floor; of anything else comes some number or a NaN.
+#[inline(always)]
+pub(crate) fn weight_above_floor<R: Real>(x: R, shift: &Shift<R>) -> R {
+    let (r, rounded) = reduced_above_floor(x, shift);
+    exp2(r).times_power(rounded)
+}
+
+/// [`weight`] for sums over many rows, which do not see a last bit.
 #[inline(always)]
 pub(crate) fn weight_for_sums<R: Real>(x: R, shift: &Shift<R>) -> R {
     let (r, rounded) = reduced(x, shift);
@@ -84,7 +91,11 @@ pub(crate) fn power_for_sums<R: Real>(rounded: R, r: R) -> R {
 /// x·c as r and an integer in the low bits.
 #[inline(always)]
 fn reduced<R: Real>(x: R, shift: &Shift<R>) -> (R, R) {
-    let x = if x > shift.floor { x } else { shift.floor };
+    reduced_above_floor(if x > shift.floor { x } else { shift.floor }, shift)
+}
+
+#[inline(always)]
+fn reduced_above_floor<R: Real>(x: R, shift: &Shift<R>) -> (R, R) {
     let rounded = x.mul_add(shift.factor, shift.round);
     let r = x.mul_add(shift.factor, -(rounded - shift.round));
     (x.mul_add(shift.factor_low, r), rounded)

@@ -380,34 +380,27 @@ impl<R: Real> Kernel for Find<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Find { block, from, below, masks } = self;
         let (chunks, tail) = block.as_chunks::<LANES>();
         for (mask, chunk) in masks.iter_mut().zip(chunks) {
-            *mask = found(chunk, from, below);
+            *mask = found(simd, chunk, from, below);
         }
         if !tail.is_empty() {
             let mut last = [R::NEG_INFINITY; LANES];
             last[..tail.len()].copy_from_slice(tail);
-            masks[chunks.len()] = found(&last, from, below);
+            masks[chunks.len()] = found(simd, &last, from, below);
         }
     }
 }
 
 #[inline(always)]
-fn found<R: Real>(chunk: &[R; LANES], from: R, below: R) -> u32 {
-    let mut bits = [0; LANES];
+fn found<S: Simd, R: Real>(simd: S, chunk: &[R; LANES], from: R, below: R) -> u32 {
+    let mut is_found = [0; LANES];
     for i in 0..LANES {
-        bits[i] = if (chunk[i] >= from) & (chunk[i] < below) { 1 << i } else { 0 };
+        is_found[i] = if (chunk[i] >= from) & (chunk[i] < below) { !0 } else { 0 };
     }
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for i in 0..width {
-            bits[i] |= bits[i + width];
-        }
-    }
-    bits[0]
+    simd.top_bits(&is_found)
 }
 
 /// The smallest integer that is p·total or more, and 1 at least.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! a sample of the row     the largest of each block, for themselves, and 16 of the others, for sixteen each
-//! bucket of a logit       (m − x)·const, 2048 of them over the sample
+//! bucket of a logit       (m − x)·const, 1024 of them over the sample
 //! mass of a bucket        about Σ exp((x − m)/τ)
 //! ```
 //!
@@ -15,7 +15,7 @@ use crate::sample::weights::{BLOCK, Cut, Scale};
 use crate::simd::{Kernel, Simd, dispatch};
 use crate::softmax::row::{LANES, sum_of_lanes};
 
-const BUCKETS: usize = 2048;
+const BUCKETS: usize = 1024;
 /// As in `weights.rs`, for f32.
 const ROUND: f32 = 12_582_912.0;
 
@@ -56,7 +56,12 @@ impl Guide {
         for (&weight, &bucket) in weights[others..].iter().zip(&buckets[others..]) {
             masses[bucket as usize] += f64::from(weight);
         }
-        self.total = masses.iter().sum();
+        // One after the other, each would wait for the one before.
+        let mut lanes = [0.0; LANES];
+        for chunk in masses.as_chunks::<LANES>().0 {
+            lanes.iter_mut().zip(chunk).for_each(|(lane, mass)| *lane += mass);
+        }
+        self.total = sum_of_lanes(lanes);
     }
 
     /// The bucket with which a share of the mass is reached, from the top.
@@ -198,13 +203,18 @@ impl<R: Real> Kernel for Moments<'_, R> {
     fn run<S: Simd>(self, simd: S) {
         let Moments { row, max, sums } = self;
         for block in row.chunks(BLOCK) {
-            let mut of_block = [[R::ZERO; LANES]; 3];
             let (chunks, tail) = block.as_chunks::<LANES>();
-            simd.call(MomentsOfBlock { chunks, max, sums: &mut of_block });
+            let [sum, squares] = simd.call(MomentsOfAll { chunks, max });
+            let mut of_block = [[R::of_f64(chunks.len() as f64); LANES], sum, squares];
+            // With an infinity among them, or a sum beyond all numbers.
+            if !sum.iter().all(|&sum| sum <= -R::LOWEST) {
+                of_block = [[R::ZERO; LANES]; 3];
+                simd.call(MomentsOfFinite { chunks, max, sums: &mut of_block });
+            }
             if !tail.is_empty() {
                 let mut last = [R::NEG_INFINITY; LANES];
                 last[..tail.len()].copy_from_slice(tail);
-                simd.call(MomentsOfBlock { chunks: &[last], max, sums: &mut of_block });
+                simd.call(MomentsOfFinite { chunks: &[last], max, sums: &mut of_block });
             }
             for (sums, of_block) in sums.iter_mut().zip(&of_block) {
                 for (sum, part) in sums.iter_mut().zip(of_block) {
@@ -215,13 +225,39 @@ impl<R: Real> Kernel for Moments<'_, R> {
     }
 }
 
-struct MomentsOfBlock<'a, R> {
+/// The sums of a block in which every logit is finite.
+struct MomentsOfAll<'a, R: Real> {
+    chunks: &'a [[R; LANES]],
+    max: R,
+}
+
+impl<R: Real> Kernel for MomentsOfAll<'_, R> {
+    type Output = [[R; LANES]; 2];
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> [[R; LANES]; 2] {
+        let (mut sum, mut squares) = ([R::ZERO; LANES], [R::ZERO; LANES]);
+        for chunk in self.chunks {
+            let (mut next_sum, mut next_squares) = (sum, squares);
+            for i in 0..LANES {
+                let distance = self.max - chunk[i];
+                next_sum[i] = sum[i] + distance;
+                next_squares[i] = distance.mul_add(distance, squares[i]);
+            }
+            (sum, squares) = (next_sum, next_squares);
+        }
+        [sum, squares]
+    }
+}
+
+/// The same of the finite ones among them, and how many there are.
+struct MomentsOfFinite<'a, R: Real> {
     chunks: &'a [[R; LANES]],
     max: R,
     sums: &'a mut [[R; LANES]; 3],
 }
 
-impl<R: Real> Kernel for MomentsOfBlock<'_, R> {
+impl<R: Real> Kernel for MomentsOfFinite<'_, R> {
     type Output = ();
 
     #[inline(always)]

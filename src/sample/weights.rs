@@ -15,7 +15,7 @@
 
 use crate::double::{Double, ldexp};
 use crate::element::Real;
-use crate::sample::single::{self, Parked, Single};
+use crate::sample::single::{self, Room, Single};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::row::{LANES, sum_of_lanes};
 use crate::temperature::Temperature;
@@ -227,27 +227,25 @@ impl<R: Real> Kernel for Peaks<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> bool {
+        let Peaks { row, maxima } = self;
         let mut nan = [R::NO_BITS; WIDE];
-        for (block, out) in self.row.chunks(BLOCK).zip(self.maxima) {
-            let mut best = [R::NEG_INFINITY; WIDE];
-            let (chunks, tail) = block.as_chunks::<WIDE>();
-            simd.call(Raise { chunks, best: &mut best, nan: &mut nan });
-            if !tail.is_empty() {
-                let mut last = [R::NEG_INFINITY; WIDE];
-                last[..tail.len()].copy_from_slice(tail);
-                simd.call(Raise { chunks: &[last], best: &mut best, nan: &mut nan });
-            }
-            *out = best.iter().fold(R::NEG_INFINITY, |m, &x| if x > m { x } else { m });
+        let mut lanes = [[R::NEG_INFINITY; WIDE]; TOGETHER];
+        for (blocks, maxima) in row.chunks(TOGETHER * BLOCK).zip(maxima.chunks_mut(TOGETHER)) {
+            simd.call(Raise { blocks, lanes: &mut lanes, nan: &mut nan });
+            simd.call(Largest { lanes: &lanes, maxima });
         }
         nan.iter().any(|&bits| bits != R::NO_BITS)
     }
 }
 
-/// The largest of a block, lane by lane. What becomes of the lanes is not done here: one look at a single lane, and the
+/// Blocks to a call.
+const TOGETHER: usize = 8;
+
+/// The largest of each block, lane by lane. What becomes of the lanes is not done here: one look at a single lane, and the
 /// compiler keeps them all as single numbers.
 struct Raise<'a, R: Real> {
-    chunks: &'a [[R; WIDE]],
-    best: &'a mut [R; WIDE],
+    blocks: &'a [R],
+    lanes: &'a mut [[R; WIDE]; TOGETHER],
     nan: &'a mut [R::Bits; WIDE],
 }
 
@@ -256,11 +254,45 @@ impl<R: Real> Kernel for Raise<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let (mut best, mut nan) = (*self.best, *self.nan);
-        for chunk in self.chunks {
-            (best, nan) = raised(chunk, best, nan);
+        let mut nan = *self.nan;
+        for (block, lanes) in self.blocks.chunks(BLOCK).zip(self.lanes) {
+            let mut best = [R::NEG_INFINITY; WIDE];
+            let (chunks, tail) = block.as_chunks::<WIDE>();
+            for chunk in chunks {
+                (best, nan) = raised(chunk, best, nan);
+            }
+            if !tail.is_empty() {
+                let mut last = [R::NEG_INFINITY; WIDE];
+                last[..tail.len()].copy_from_slice(tail);
+                (best, nan) = raised(&last, best, nan);
+            }
+            *lanes = best;
         }
-        (*self.best, *self.nan) = (best, nan);
+        *self.nan = nan;
+    }
+}
+
+/// The largest of the lanes of each block, by halves: one after the other, each would wait for the one before.
+struct Largest<'a, R> {
+    lanes: &'a [[R; WIDE]; TOGETHER],
+    maxima: &'a mut [R],
+}
+
+impl<R: Real> Kernel for Largest<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (max, lanes) in self.maxima.iter_mut().zip(self.lanes) {
+            let (mut best, mut width) = (*lanes, WIDE);
+            while width > 1 {
+                width /= 2;
+                for i in 0..width {
+                    best[i] = if best[i + width] > best[i] { best[i + width] } else { best[i] };
+                }
+            }
+            *max = best[0];
+        }
     }
 }
 
@@ -293,11 +325,11 @@ impl<R: Real> Kernel for Weigh<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Weigh { row, maxima, scale, cut, sums } = self;
-        let (mut total, mut parked) = (0, [0.0; BLOCK]);
+        let (mut total, mut room) = (0, Room::new(cut.value > scale.least));
         for (b, (block, (max, sum))) in row.chunks(BLOCK).zip(maxima.iter().zip(sums)).enumerate() {
             if *max >= cut.value {
                 cut.parts(b * BLOCK, block, |_, part, at_least| {
-                    total += sum_of_part(simd, part, &scale, at_least, &mut parked);
+                    total += sum_of_part(simd, part, *max, &scale, at_least, &mut room);
                 });
             }
             *sum = total;
@@ -305,17 +337,21 @@ impl<R: Real> Kernel for Weigh<'_, R> {
     }
 }
 
-/// The sum of the weights of a part of a block.
+/// The sum of the weights of a part of a block; no logit is above `max`.
 #[inline(always)]
 fn sum_of_part<S: Simd, R: Real>(
     simd: S,
     part: &[R],
+    max: R,
     scale: &Scale<R>,
     at_least: R,
-    parked: &mut Parked,
+    room: &mut Room,
 ) -> u64 {
     match scale.in_single(part, at_least) {
-        Some((single, part, at_least)) => single::sum(simd, part, &single, at_least, parked),
+        Some((single, logits, at_least)) => {
+            let part = single::Part { logits, max: max.to_f64() as f32 };
+            single::sum(simd, part, &single, at_least, room)
+        }
         None => simd.call(Part { part, scale, at_least }) as u64,
     }
 }
@@ -336,16 +372,16 @@ impl<R: Real> Kernel for Split<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> u64 {
         let Split { row, maxima, scale, cut, pivot, sums } = self;
-        let (mut total, mut parked) = (0, [0.0; BLOCK]);
+        let (mut total, mut room) = (0, Room::new(false));
         for (b, (block, (max, sum))) in row.chunks(BLOCK).zip(maxima.iter().zip(sums)).enumerate() {
             *sum = 0;
             if *max >= cut.value {
                 cut.parts(b * BLOCK, block, |_, part, at_least| {
                     let pivot = if pivot > at_least { pivot } else { at_least };
                     let (all, above) = if *max >= pivot {
-                        split_part(simd, part, &scale, at_least, pivot, &mut parked)
+                        split_part(simd, part, *max, &scale, at_least, pivot, &mut room)
                     } else {
-                        (sum_of_part(simd, part, &scale, at_least, &mut parked), 0)
+                        (sum_of_part(simd, part, *max, &scale, at_least, &mut room), 0)
                     };
                     total += all;
                     *sum += above;
@@ -360,16 +396,18 @@ impl<R: Real> Kernel for Split<'_, R> {
 fn split_part<S: Simd, R: Real>(
     simd: S,
     part: &[R],
+    max: R,
     scale: &Scale<R>,
     at_least: R,
     pivot: R,
-    parked: &mut Parked,
+    room: &mut Room,
 ) -> (u64, u64) {
     match scale.in_single(part, at_least) {
-        Some((single, part, at_least)) => {
+        Some((single, logits, at_least)) => {
+            let part = single::Part { logits, max: max.to_f64() as f32 };
             let pivot = pivot.to_f64() as f32;
             let pivot = if pivot > at_least { pivot } else { at_least };
-            single::split(simd, part, &single, at_least, pivot, parked)
+            single::split(simd, part, &single, at_least, pivot, room)
         }
         None => {
             let all = simd.call(Part { part, scale, at_least });

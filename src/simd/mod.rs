@@ -10,7 +10,7 @@
 //! of its own: a function to itself, so that the registers are its own too. (All loops inlined into
 //! one function took 2.6 times as long: constants and accumulators went through the stack.)
 //!
-//! This module holds the only `unsafe` of the project: the calls, the prefetches, the shuffles and the conversions below,
+//! This module holds the only `unsafe` of the project: the calls, the prefetches, the shuffles, the masks and the conversions below,
 //! and the products of matrices in `gemm.rs`.
 
 pub(crate) mod gemm;
@@ -46,6 +46,20 @@ pub(crate) trait Simd: Copy {
     #[inline(always)]
     fn transpose(self, rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
         std::array::from_fn(|column| rows.map(|row| row[column]))
+    }
+
+    /// The top bit of each of sixteen numbers, that of the first one lowest.
+    #[inline(always)]
+    fn top_bits(self, numbers: &[u32; 16]) -> u32 {
+        let mut bits: [u32; 16] = std::array::from_fn(|i| numbers[i] >> 31 << i);
+        let mut width = 16;
+        while width > 1 {
+            width /= 2;
+            for i in 0..width {
+                bits[i] |= bits[i + width];
+            }
+        }
+        bits[0]
     }
 
     /// Eight f16 to f32.
@@ -192,8 +206,9 @@ impl Simd for Portable {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_loadu_ps, _mm256_permute2f128_ps,
-        _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+        _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_castsi256_ps, _mm256_loadu_ps,
+        _mm256_loadu_si256, _mm256_movemask_ps, _mm256_permute2f128_ps, _mm256_shuffle_ps,
+        _mm256_storeu_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
     };
 
     #[cfg(feature = "half")]
@@ -258,6 +273,13 @@ mod x86 {
             unsafe { transpose(rows) }
         }
 
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn top_bits(self, numbers: &[u32; 16]) -> u32 {
+            // SAFETY: `self` is the proof that the machine has AVX2.
+            unsafe { top_bits(numbers) }
+        }
+
         #[cfg(feature = "half")]
         #[inline(always)]
         #[expect(unsafe_code, reason = "calling a function of another instruction set")]
@@ -301,6 +323,13 @@ mod x86 {
         fn transpose(self, rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
             // SAFETY: `self` is the proof that the machine has AVX2.
             unsafe { transpose(rows) }
+        }
+
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn top_bits(self, numbers: &[u32; 16]) -> u32 {
+            // SAFETY: `self` is the proof that the machine has AVX2.
+            unsafe { top_bits(numbers) }
         }
 
         #[cfg(feature = "half")]
@@ -361,6 +390,19 @@ mod x86 {
             }
         }
         columns
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    #[expect(unsafe_code, reason = "loads take pointers")]
+    fn top_bits(numbers: &[u32; 16]) -> u32 {
+        let (halves, _) = numbers.as_chunks::<8>();
+        let bits = |half: &[u32; 8]| {
+            // SAFETY: the pointer is that of an array of eight, which may be loaded at any alignment.
+            let half = unsafe { _mm256_loadu_si256(half.as_ptr().cast()) };
+            _mm256_movemask_ps(_mm256_castsi256_ps(half)).cast_unsigned()
+        };
+        bits(&halves[0]) | bits(&halves[1]) << 8
     }
 
     #[cfg(feature = "half")]

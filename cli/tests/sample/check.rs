@@ -81,6 +81,20 @@ fn a_mistake_is_found_and_named() {
     }
 }
 
+/// The fault of samplers whose sum ends below the random number: they fall back on the first class, rare as it is.
+#[test]
+fn a_rare_class_that_is_fallen_back_on_is_named() {
+    let folder = Folder::new();
+    let draws = folder.path("draws.csv");
+    text(&[&LOGITS[..], &["-t", "0.8", "-n", "20000", "-o", &draws]].concat());
+    let text = fs::read_to_string(&draws).expect("a file");
+    let fallen = text.lines().enumerate().map(|(i, line)| if i % 1000 == 0 { "0" } else { line });
+    fs::write(&draws, fallen.collect::<Vec<_>>().join("\n")).expect("a file");
+    let verdict = json(&[&LOGITS[..], &["-t", "0.8", "--check", &draws]].concat(), FAILED);
+    let words = "most of all class 0: drawn 20 times where 0.";
+    assert!(says(&verdict, words), "{}", verdict["findings"]);
+}
+
 /// The fault of samplers that lose rare classes to a coarse random number: everything common is right.
 #[test]
 fn a_tail_that_is_too_thin_is_found() {

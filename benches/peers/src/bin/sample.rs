@@ -163,18 +163,43 @@ fn row(classes: usize, kind: &str) -> serde_json::Value {
         let spread = quartiles(own.clone());
         let to = |i: usize| quartiles(own.iter().zip(&times[i]).map(|(a, b)| a / b).collect());
         let (softmax, read) = (to(0), to(1));
+        let ours = ours_of(name).and_then(|ours| contestants.iter().position(|c| c.0 == ours));
+        let ours = ours.map(to);
         println!(
-            "  {name:52} {:10.1} µs ({:.1}..{:.1}); {:7.2} softmaxes",
-            spread[1], spread[0], spread[2], softmax[1]
+            "  {name:52} {:10.1} µs ({:.1}..{:.1}); {:7.2} softmaxes, {:6.1} times ours",
+            spread[1],
+            spread[0],
+            spread[2],
+            softmax[1],
+            ours.map_or(1.0, |ours| ours[1])
         );
-        report.push(serde_json::json!({
+        let with_quartiles =
+            |of: [f64; 3]| serde_json::json!({ "median": of[1], "quartiles": [of[0], of[2]] });
+        let mut entry = serde_json::json!({
             "name": name,
-            "microseconds": { "median": spread[1], "quartiles": [spread[0], spread[2]] },
-            "ratio_to_softmax": { "median": softmax[1], "quartiles": [softmax[0], softmax[2]] },
-            "ratio_to_reading": { "median": read[1], "quartiles": [read[0], read[2]] },
-        }));
+            "microseconds": with_quartiles(spread),
+            "ratio_to_softmax": with_quartiles(softmax),
+            "ratio_to_reading": with_quartiles(read),
+        });
+        if let Some(ours) = ours {
+            entry["ours"] = ours_of(name).into();
+            entry["ratio_to_ours"] = with_quartiles(ours);
+        }
+        report.push(entry);
     }
     serde_json::json!({ "kind": kind, "classes": classes, "contestants": report })
+}
+
+/// What a contestant of another crate is held against: of ours, the one that does as much or more.
+fn ours_of(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "candle tau" | "llm-samplers tau" => "tau",
+        "candle tau, top-k 50" => "tau, top-k 50",
+        "candle tau, top-p 0.95" => "tau, top-p 0.95",
+        "candle tau, top-k 50, top-p 0.95"
+        | "llm-samplers tau, top-k 50, top-p 0.95, min-p 0.05" => "tau, all",
+        _ => return None,
+    })
 }
 
 /// What the contestants draw must be of this probability on the average, within six standard errors; too few draws to tell a

@@ -74,7 +74,7 @@ pub(crate) struct Outlier {
     pub(crate) class: usize,
     pub(crate) drawn: u64,
     pub(crate) expected: f64,
-    /// Drawn − expected, in standard deviations.
+    /// Drawn − expected, in about as many standard deviations.
     pub(crate) z: f64,
 }
 
@@ -148,8 +148,13 @@ impl Sums {
         let mut pool = (0.0, 0.0);
         for &Cell { class, p, drawn } in &row.cells {
             let expected = p * draws;
-            if expected >= EXPECTED_IN_CELL && p < 1.0 {
-                let z = (drawn as f64 - expected) / (expected * (1.0 - p)).sqrt();
+            let is_rare = expected < EXPECTED_IN_CELL;
+            if p < 1.0 && !(is_rare && drawn as f64 <= expected) {
+                let z = match is_rare {
+                    // The square root of a Poisson variable deviates by about a half; that of so rare a one, less.
+                    true => 2.0 * ((drawn as f64).sqrt() - expected.sqrt()),
+                    false => (drawn as f64 - expected) / (expected * (1.0 - p)).sqrt(),
+                };
                 if self.outlier.is_none_or(|most| z.abs() > most.z.abs()) {
                     self.outlier = Some(Outlier { row: self.rows, class, drawn, expected, z });
                 }
@@ -230,6 +235,11 @@ mod tests {
         assert!((test.p_value - (-expected / 2.0f64).exp()).abs() < 1e-14, "{test:?}");
         let outlier = outlier.expect("a class");
         assert_eq!((outlier.class, outlier.drawn, outlier.expected), (3, 40, 30.0));
+        // One that hardly ever comes, and came.
+        let counts = [(0, 4), (1, 60), (2, 2), (3, 26), (4, 3), (5, 14)];
+        let (_, outlier) = sums(&[Ranked::new(&p, &counts)]).chi_square();
+        let outlier = outlier.expect("a class");
+        assert_eq!((outlier.class, outlier.drawn), (5, 14));
         // Rows add up; one with too few draws for two cells adds nothing.
         let few = Ranked::new(&p, &[(1, 5)]);
         assert_eq!(sums(&[Ranked::new(&p, &counts), few]).chi_square().0.degrees, 2);
