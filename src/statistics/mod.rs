@@ -304,7 +304,7 @@ fn of_weights<S: Simd>(
     space: &mut Space,
 ) -> Statistics {
     let Space { staged, scaled, weights, parts } = space;
-    weights.resize(BLOCK, 0.0);
+    weights.resize(row.len().min(BLOCK).next_multiple_of(LANES), 0.0);
     parts.clear();
     let plan = Plan::new(max, base);
     let max_weight = weight(plan.max, &plan.shift);
