@@ -82,12 +82,15 @@ def main(folder: Path | None) -> None:
     # The pixels themselves, for comparison.
     print(f"the pixels alone: {100 * of_neighbours(unit(x), y, unit(test), truth):.1f} %")
     if folder:
-        lines = {
-            "kNN accuracy": [(np.log10(t), m[0]) for t, m in measured.items()],
-            "−uniformity / 4": [(np.log10(t), -m[1] / 4) for t, m in measured.items()],
-            "tolerance": [(np.log10(t), m[2]) for t, m in measured.items()],
-        }
-        chart(folder / "moco.svg", "MoCo on digits", "log10 τ", "measured on 450 test digits", lines)
+        chart(
+            folder / "moco.svg", "MoCo on digits", "τ", "measured on 450 test digits",
+            {
+                "kNN accuracy": [(tau, accuracy) for tau, (accuracy, _, _) in measured.items()],
+                "−uniformity / 4": [(tau, -uniformity / 4) for tau, (_, uniformity, _) in measured.items()],
+                "tolerance": [(tau, tolerance) for tau, (_, _, tolerance) in measured.items()],
+            },
+            logarithmic="x",
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -161,6 +161,9 @@ pub(crate) fn shaped<'py, T: numpy::Element>(
     shape: &[usize],
     out: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    if shape.is_empty() && out.is_none() {
+        return PyArray1::from_slice(py, &of_rows).get_item(0);
+    }
     let of_rows = ArrayD::from_shape_vec(shape, of_rows).expect("one number for each row");
     let array = PyArrayDyn::from_owned_array(py, of_rows);
     let Some(out) = out else { return number_if_0d(array) };

@@ -1,5 +1,6 @@
 //! Entropy, expected index and the rest of what a distribution looks like.
 
+use numpy::{PyArrayDyn, PyArrayMethods};
 use pyo3::prelude::*;
 use softargmax::Rows;
 
@@ -73,29 +74,80 @@ impl<'py> Call<'py> {
 ///     The first index of the largest logit, int64; −1 where the row has no distribution.
 /// expected_index
 ///     Σ p_i · i, i from 0.
-#[pyclass(frozen, get_all, module = "softargmax")]
+#[pyclass(frozen, module = "softargmax")]
 pub(crate) struct Statistics {
-    log_sum_exp: Py<PyAny>,
-    mean: Py<PyAny>,
-    variance: Py<PyAny>,
-    third_moment: Py<PyAny>,
-    entropy: Py<PyAny>,
-    perplexity: Py<PyAny>,
-    max_probability: Py<PyAny>,
+    /// A part for each of `NUMBERS`, of the shape of the rows: of one row, to make nine arrays takes longer than what they say.
+    numbers: Py<PyArrayDyn<f64>>,
+    #[pyo3(get)]
     arg_max: Py<PyAny>,
-    expected_index: Py<PyAny>,
+}
+
+const NUMBERS: [fn(&softargmax::Statistics) -> f64; 8] = [
+    |s| s.log_sum_exp,
+    |s| s.mean,
+    |s| s.variance,
+    |s| s.third_moment,
+    |s| s.entropy,
+    |s| s.perplexity,
+    |s| s.max_probability,
+    |s| s.expected_index,
+];
+
+impl Statistics {
+    fn part<'py>(&self, py: Python<'py>, i: usize) -> PyResult<Bound<'py, PyAny>> {
+        self.numbers.bind(py).get_item(i)
+    }
 }
 
 #[pymethods]
 impl Statistics {
+    #[getter]
+    fn log_sum_exp<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.part(py, 0)
+    }
+
+    #[getter]
+    fn mean<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.part(py, 1)
+    }
+
+    #[getter]
+    fn variance<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.part(py, 2)
+    }
+
+    #[getter]
+    fn third_moment<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.part(py, 3)
+    }
+
+    #[getter]
+    fn entropy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.part(py, 4)
+    }
+
+    #[getter]
+    fn perplexity<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.part(py, 5)
+    }
+
+    #[getter]
+    fn max_probability<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.part(py, 6)
+    }
+
+    #[getter]
+    fn expected_index<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.part(py, 7)
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        let Statistics { entropy, perplexity, max_probability, arg_max, .. } = self;
         Ok(format!(
             "Statistics(entropy={}, perplexity={}, max_probability={}, arg_max={}, ...)",
-            entropy.bind(py).str()?,
-            perplexity.bind(py).str()?,
-            max_probability.bind(py).str()?,
-            arg_max.bind(py).str()?
+            self.entropy(py)?.str()?,
+            self.perplexity(py)?.str()?,
+            self.max_probability(py)?.str()?,
+            self.arg_max.bind(py).str()?
         ))
     }
 }
@@ -152,20 +204,14 @@ pub(crate) fn statistics<'py>(
 ) -> PyResult<Statistics> {
     let py = x.py();
     let (all, shape) = Call { axes: axis, temperature, mask: r#where, keepdims }.of(x)?;
-    let array = |pick: fn(&softargmax::Statistics) -> f64| {
-        PyResult::Ok(shaped(py, all.iter().map(pick).collect(), &shape, None)?.unbind())
-    };
     let arg_max = all.iter().map(|s| s.arg_max.map_or(-1, |i| i as i64)).collect();
+    let dims: Vec<usize> = std::iter::once(NUMBERS.len()).chain(shape.iter().copied()).collect();
+    let numbers = PyArrayDyn::<f64>::zeros(py, dims, false);
+    let of_rows = NUMBERS.iter().flat_map(|of| all.iter().map(of));
+    numbers.readwrite().as_slice_mut()?.iter_mut().zip(of_rows).for_each(|(to, of)| *to = of);
     Ok(Statistics {
-        log_sum_exp: array(|s| s.log_sum_exp)?,
-        mean: array(|s| s.mean)?,
-        variance: array(|s| s.variance)?,
-        third_moment: array(|s| s.third_moment)?,
-        entropy: array(|s| s.entropy)?,
-        perplexity: array(|s| s.perplexity)?,
-        max_probability: array(|s| s.max_probability)?,
+        numbers: numbers.unbind(),
         arg_max: shaped::<i64>(py, arg_max, &shape, None)?.unbind(),
-        expected_index: array(|s| s.expected_index)?,
     })
 }
 
