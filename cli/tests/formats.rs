@@ -165,6 +165,15 @@ fn shards_are_read_in_name_order_as_one() {
         let parts = ["parquet/b.parquet: rows of 4, where parquet/a.parquet has rows of 3"];
         refused(&folder, &["fit", "parquet", "--labels", labels, "--classes", "names.txt"], &parts);
     }
+    // Columns in another order: the same width, but other classes.
+    folder.write("c1.csv", b"cat,dog\n1,2\n");
+    folder.write("c2.csv", b"dog,cat\n3,4\n");
+    let args = ["apply", "c?.csv", "-t", "1", "-o", "out.csv"];
+    refused(&folder, &args, &["c2.csv: class 0 is 'dog', where in c1.csv it is 'cat'", "cat,dog"]);
+    let named = ["apply", "c?.csv:cat,dog", "-t", "0", "-o", "out.csv"];
+    run(&folder, &named, 0);
+    assert_eq!(folder.read("out.csv"), b"cat,dog\n0,1\n1,0\n");
+    fs::remove_file(folder.path("out.csv")).expect("removed");
     let mut masked = rows.slice(0..5);
     masked.logits[6..9].fill(f32::NEG_INFINITY);
     folder.write("parquet/b.parquet", &parquet(&masked, List::Fixed, 5));
@@ -201,6 +210,8 @@ fn labels_that_are_texts_weights_and_groups_are_columns() {
             &["fit", file, "--labels", ":animal"],
             &["row 0", "is a name", "--classes"],
         );
+        let other = ["fit", file, "--labels", ":animal", "--classes", "names.txt"];
+        refused(&folder, &other, &["row 0", "is not the name of a class\nhint: they are 0, 1, 2;"]);
         let args = ["fit", file, "--labels", ":animl"];
         refused(&folder, &args, &["has no column 'animl'", "animal", "weight", "group"]);
     }
@@ -298,6 +309,11 @@ fn lists_that_are_no_rows_are_named() {
     folder.write("x.parquet", &parquet(&nan, List::Fixed, 64));
     refused(&folder, &fit, &[name, "row 70", "NaN"]);
 
+    let long =
+        [("logits.npy", f32_npy("(2, 2)", &[0.0; 4])), ("y.npy", f64_npy("(3,)", &[0.0; 3]))];
+    folder.write("x.npz", &npz(&long.each_ref().map(|(name, bytes)| (*name, &bytes[..])), false));
+    let reason = "x.npz has 2 rows of logits, and x.npz:y has 3 labels";
+    refused(&folder, &["fit", "x.npz", "--labels", ":y"], &[reason]);
     folder.write("x.parquet", &tables::with_texts(&rows, Some(70)));
     folder.write("names.txt", b"cat\ndog\nemu\n");
     let args = ["fit", "x.parquet", "--labels", ":animal", "--classes", "names.txt"];
@@ -324,6 +340,9 @@ fn lines_that_are_no_rows_are_named() {
         ("{\"logits\": [1]}\n{\"logit\": [1]}\n", "row 1 (line 2): nothing under 'logits'"),
         ("{\"logits\": [1]}\n[1]\n", "row 1 (line 2): invalid type: sequence, expected an object"),
         ("[[1, 2], [3, 4]]\n", "row 0 (line 1): "),
+        ("{\"logits\": [1, \"a\"]}\n", "row 0 (line 1): \"a\" is not a number"),
+        ("{\"logits\": [1, 2]}\n{\"logits\": [\"a\", 2]}\n", "row 1 (line 2): \"a\" is not a"),
+        ("{\"logits\": [null]}\n", "row 0 (line 1): does not say which column the logits are"),
         ("{\"a\": [1], \"b\": [2]}\n", "does not say which column the logits are"),
         ("{\"logits\": 1", "row 0 (line 1): EOF"),
         ("[]\n", "rows of 0 classes"),
@@ -359,7 +378,7 @@ fn damaged_files_are_refused_and_leave_nothing() {
     corrupt[place..place + 12].fill(0xff);
     folder.write("x.parquet", &corrupt);
     let (_, message) = apply("x.parquet");
-    assert!(message.contains("x.parquet: row group 2: is damaged"), "{message}");
+    assert!(message.contains("x.parquet: row 100 (row group 2): is damaged"), "{message}");
 
     let files = [
         ("x.parquet", whole),

@@ -9,12 +9,13 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-const PAGES: [&str; 5] = [
+const PAGES: [&str; 6] = [
     "README.md",
     "docs/temperature.md",
     "docs/calibration.md",
     "docs/sampling.md",
     "docs/formats.md",
+    "docs/scale.md",
 ];
 /// How a page says `softargmax` where the program is not installed yet.
 const FROM_SOURCE: &str = "cargo run --release -p softargmax-cli --";
@@ -72,8 +73,9 @@ fn rendered(page: &str, folder: &Path) -> String {
         result.push('\n');
         match (fence, line.strip_prefix("```")) {
             (None, Some(language)) => {
-                // Whatever is in a language that can run is to be run by a test; Python by the package's own.
-                let known = ["console", "rust", "python", "text"];
+                // Whatever is in a language that can run is to be run by a test: Python by the package's own, what asks in
+                // SQL or a cluster (sh) by those of the engine.
+                let known = ["console", "rust", "python", "text", "console sql", "sh"];
                 assert!(known.contains(&language), "a block of {language:?}");
                 fence = Some(language);
             }
@@ -168,6 +170,7 @@ fn every_link_leads_somewhere() {
         "docs/teacher-format.md",
         "docs/sampling.md",
         "docs/formats.md",
+        "docs/scale.md",
         "examples/characters/README.md",
         "docs/numerics.md",
     ] {

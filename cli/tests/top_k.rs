@@ -250,7 +250,7 @@ fn what_is_no_top_k_is_named() {
     folder.write("ids.csv", b"a,b,c\n0,1,2\n");
     let wide = "ids.csv: rows of 3 ids, and x.jsonl:x has rows of 2 numbers";
     refused(&folder, &with("ids.csv"), &[wide]);
-    refused(&folder, &with(":id"), &["x.jsonl:id: has no column 'id'", "ids list"]);
+    refused(&folder, &with(":id"), &["x.jsonl:id: row 0 (line 1): has no column 'id'", "ids list"]);
     refused(&folder, &with("-"), &["ids cannot come from standard input"]);
     folder.write("ids.npy", &f64_npy("(2, 2)", &[0.0, 1.0, 0.0, 1.0]));
     folder.write("x.npy", &f64_npy("(3, 2)", &[0.0; 6]));

@@ -8,7 +8,7 @@ use super::model::Model;
 use super::saved::Saved;
 use crate::args::Content;
 use crate::error::CliError;
-use crate::input::{Beside, Groups, Number, Source};
+use crate::input::{Beside, Groups, Number, Place, Source};
 use crate::labelled::Reading;
 
 /// A fit, for the rows of one source.
@@ -63,7 +63,8 @@ impl Applied {
     pub(crate) fn expect_rows(&self, source: &Source, rows: u64) -> Result<(), CliError> {
         match &self.groups {
             Some((path, groups)) if groups.len() as u64 != rows => {
-                let (name, path, count) = (source.name(), path.display(), groups.len());
+                let path = Place::name_beside(path, source.path());
+                let (name, count) = (source.name(), groups.len());
                 Err(CliError::refused(format!(
                     "{name} has {rows} rows of logits, and {path} has {count} groups"
                 ))

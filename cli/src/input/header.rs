@@ -135,17 +135,22 @@ impl<'a> Cursor<'a> {
 fn unusable(descr: &[u8]) -> InputError {
     let text = String::from_utf8_lossy(descr);
     let code = text.trim_start_matches(['<', '>', '=', '|']);
+    let unusable = |what| InputError::new(format!("has dtype '{}': {what}", text.escape_debug()));
     let (what, remedy) = match code.as_bytes().first() {
         Some(b'O') => ("Python objects", "x.astype(np.float64)"),
         Some(b'c') => ("complex numbers", "x.real"),
-        Some(b'S' | b'U' | b'a') => ("text", "x.astype(np.float64)"),
+        Some(b'S' | b'U' | b'a') => {
+            return unusable("text").hint(
+                "np.save(path, x.astype(np.float64)), or for labels that are names \
+                 np.savetxt('labels.txt', x, fmt='%s') and --classes FILE",
+            );
+        }
         Some(b'f' | b'g') => ("floats of an unsupported size", "x.astype(np.float64)"),
         // ml_dtypes leaves nothing of bfloat16 in the file but its size.
         _ if code == "V2" => ("2-byte voids, perhaps bfloat16", "x.astype(np.float32)"),
         _ => ("no numbers", "x.astype(np.float64)"),
     };
-    InputError::new(format!("has dtype '{}': {what}", text.escape_debug()))
-        .hint(format!("np.save(path, {remedy})"))
+    unusable(what).hint(format!("np.save(path, {remedy})"))
 }
 
 /// How a number stands in the file.

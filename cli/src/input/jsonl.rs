@@ -95,7 +95,12 @@ impl Opened {
                 Value::Number(number) if number.is_f64() => (Kind::Float, "number"),
                 Value::Number(_) => (Kind::Whole, "number"),
                 Value::String(_) => (Kind::Text, "text"),
-                Value::Array(items) if items.iter().all(is_numeric) => (Kind::List, "list"),
+                // With a text among its numbers it is refused in its row.
+                Value::Array(items)
+                    if items.iter().all(is_numeric) || items.iter().any(Value::is_number) =>
+                {
+                    (Kind::List, "list")
+                }
                 Value::Array(_) => (Kind::Other, "list of other things"),
                 Value::Null => (Kind::Other, "null"),
                 Value::Bool(_) => (Kind::Other, "true or false"),
@@ -104,7 +109,7 @@ impl Opened {
             Described { name: name.clone(), kind, dtype: dtype.to_owned() }
         };
         let columns: Vec<Described> = object.iter().map(describe).collect();
-        let chosen = choose(&columns, wanted)?;
+        let chosen = choose(&columns, wanted).map_err(|e| e.at(place))?;
         let kind = columns[chosen[0]].kind;
         let keys: Vec<String> = chosen.iter().map(|&at| columns[at].name.clone()).collect();
         let classes = match &object[&keys[0]] {

@@ -16,6 +16,9 @@ pub(crate) const IGNORED: i64 = -1;
 /// The most shares that are held: 1 GiB.
 const MAX_SHARES: usize = 1 << 27;
 
+/// Names of classes in a message.
+const SHOWN: usize = 10;
+
 /// What is known about the labels.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LabelOptions<'a> {
@@ -87,6 +90,7 @@ pub(crate) fn read_class_names(path: &Path, classes: usize) -> Result<Vec<String
 }
 
 struct Names<'a> {
+    names: &'a [String],
     classes: HashMap<&'a str, i64>,
     /// Whether a number may be the name of a class and so is no index.
     are_numbers: bool,
@@ -96,7 +100,7 @@ impl<'a> Names<'a> {
     fn new(names: Option<&'a [String]>) -> Self {
         let names = names.unwrap_or_default();
         let classes = names.iter().map(String::as_str).zip(0..).collect();
-        Self { classes, are_numbers: names.iter().any(|name| whole(name).is_some()) }
+        Self { names, classes, are_numbers: names.iter().any(|name| whole(name).is_some()) }
     }
 
     fn class(&self, text: &str) -> Option<i64> {
@@ -119,7 +123,10 @@ impl<'a> Names<'a> {
             InputError::new(format!("label '{shown}' is a name, and the classes have none"))
                 .hint("--classes FILE names them, one a line in the order of the logits' columns")
         } else {
+            let some = self.names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+            let more = if self.names.len() > SHOWN { ", …" } else { "" };
             InputError::new(format!("label '{shown}' is not the name of a class"))
+                .hint(format!("they are {some}{more}; --classes FILE gives them other names"))
         })
     }
 }

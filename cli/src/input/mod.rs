@@ -307,6 +307,16 @@ impl InputError {
         self
     }
 
+    /// The same error of what this row is in; those before it were read.
+    #[cfg(feature = "arrow")]
+    fn from_row(self, row: u64) -> Self {
+        let place = match self.place.as_str() {
+            "" => format!("row {row}"),
+            place => format!("row {row} ({place})"),
+        };
+        self.at(place)
+    }
+
     fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = hint.into();
         self

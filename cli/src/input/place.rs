@@ -52,6 +52,11 @@ impl Place {
         self.column.as_ref().map_or(file.to_string(), |column| format!("{file}:{column}"))
     }
 
+    /// What messages call that which stands beside these logits: `:label` is a column of theirs.
+    pub(crate) fn name_beside(path: &Path, logits: &Path) -> String {
+        Place::of(path).beside(logits).name()
+    }
+
     pub(crate) fn is_stream(&self) -> bool {
         self.file.as_os_str() == "-"
     }

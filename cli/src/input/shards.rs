@@ -66,6 +66,14 @@ impl Shards {
                 )
                 .hint("all shards are of the same classes"));
             }
+            if let Some((here, there)) = Option::zip(reader.class_names(), first.class_names())
+                && let Some(class) = (0..here.len()).find(|&class| here[class] != there[class])
+            {
+                let (here, there, first) = (&here[class], &there[class], files[0].display());
+                let reason = format!("class {class} is '{here}', where in {first} it is '{there}'");
+                return Err(named(file, InputError::new(reason))
+                    .hint("columns that are named, as in FILE:cat,dog, are taken in that order"));
+            }
             dtype = Option::zip(dtype, reader.dtype())
                 .map(|(a, b)| if a.size() < b.size() { b } else { a });
             is_counted &= reader.rows().is_some();

@@ -131,7 +131,8 @@ impl Labelled {
             if let (Some(path), Some(count)) = (path, count)
                 && count != rows
             {
-                let (labels, path) = (args.labels.display(), path.display());
+                let [labels, path] =
+                    [&args.labels, path].map(|path| Place::name_beside(path, &args.logits));
                 return Err(CliError::refused(format!(
                     "{path} has {count} {what}, and {labels} has {rows} labels"
                 ))
@@ -317,7 +318,8 @@ impl Labelled {
         if count == self.rows() as u64 {
             return Ok(());
         }
-        let (name, rows, labels) = (&self.name, self.rows(), labels.display());
+        let labels = Place::name_beside(labels, &self.path);
+        let (name, rows) = (&self.name, self.rows());
         let s = |count| if count == 1 { "" } else { "s" };
         Err(CliError::refused(format!(
             "{name} has {count} row{} of logits, and {labels} has {rows} label{}",

@@ -167,7 +167,7 @@ fn numbers<A: ArrowPrimitiveType, T: Number>(
 
 fn null(expected: &str) -> InputError {
     InputError::new(format!("null, where a {expected} belongs"))
-        .hint("leave the row out, or write nan for a number that is missing")
+        .hint("leave the row out, or write nan for a logit, for a label what --ignore-label names")
 }
 
 /// A text; `None` for null.

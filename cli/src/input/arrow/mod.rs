@@ -172,7 +172,8 @@ impl Table {
     /// Goes to the next batch where this one is done; false at the end.
     fn has_rows(&mut self) -> Result<bool, InputError> {
         while self.batch.as_ref().is_none_or(|batch| self.at == batch.num_rows()) {
-            (self.batch, self.at) = (self.batches.advance()?, 0);
+            let next = self.batches.advance().map_err(|e| e.from_row(self.row))?;
+            (self.batch, self.at) = (next, 0);
             if self.batch.is_none() {
                 return Ok(false);
             }
@@ -261,7 +262,8 @@ impl Texts for Column {
                 let null = || InputError::new("null, where a text belongs").at(self.place());
                 return text.map(Some).ok_or_else(null);
             }
-            (self.batch, self.at) = (self.batches.advance()?, 0);
+            let next = self.batches.advance().map_err(|e| e.from_row(self.row))?;
+            (self.batch, self.at) = (next, 0);
             if self.batch.is_none() {
                 return Ok(None);
             }
