@@ -309,7 +309,7 @@ impl InputError {
 
     /// The same error of what this row is in; those before it were read.
     #[cfg(feature = "arrow")]
-    fn from_row(self, row: u64) -> Self {
+    fn at_row(self, row: u64) -> Self {
         let place = match self.place.as_str() {
             "" => format!("row {row}"),
             place => format!("row {row} ({place})"),

@@ -61,7 +61,7 @@ pub(super) fn open(mut input: Box<dyn Read>, wanted: &Wanted) -> Result<Opened, 
     // Lists of any length: the first says how many classes there are.
     let mut first = None;
     while chosen.classes.is_none() && first.is_none() {
-        match stream.advance().map_err(|e| e.from_row(0))? {
+        match stream.advance().map_err(|e| e.at_row(0))? {
             Some(batch) => first = Some(batch).filter(|batch| batch.num_rows() > 0),
             None => break,
         }

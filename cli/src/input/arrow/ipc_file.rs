@@ -48,7 +48,7 @@ pub(super) fn open(path: &Path, wanted: &Wanted) -> Result<Opened, InputError> {
     // Lists of any length: the first says how many classes there are.
     let mut first = None;
     while chosen.classes.is_none() && first.is_none() {
-        match blocks.advance().map_err(|e| e.from_row(0))? {
+        match blocks.advance().map_err(|e| e.at_row(0))? {
             Some(batch) => first = Some(batch).filter(|batch| batch.num_rows() > 0),
             None => break,
         }

@@ -172,7 +172,7 @@ impl Table {
     /// Goes to the next batch where this one is done; false at the end.
     fn has_rows(&mut self) -> Result<bool, InputError> {
         while self.batch.as_ref().is_none_or(|batch| self.at == batch.num_rows()) {
-            let next = self.batches.advance().map_err(|e| e.from_row(self.row))?;
+            let next = self.batches.advance().map_err(|e| e.at_row(self.row))?;
             (self.batch, self.at) = (next, 0);
             if self.batch.is_none() {
                 return Ok(false);
@@ -262,7 +262,7 @@ impl Texts for Column {
                 let null = || InputError::new("null, where a text belongs").at(self.place());
                 return text.map(Some).ok_or_else(null);
             }
-            let next = self.batches.advance().map_err(|e| e.from_row(self.row))?;
+            let next = self.batches.advance().map_err(|e| e.at_row(self.row))?;
             (self.batch, self.at) = (next, 0);
             if self.batch.is_none() {
                 return Ok(None);

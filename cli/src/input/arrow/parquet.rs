@@ -58,7 +58,7 @@ pub(super) fn open(path: PathBuf, wanted: &Wanted) -> Result<Opened, InputError>
     let file = Arc::new(Parquet { path, metadata, columns: chosen.columns.clone() });
     if chosen.classes.is_none() {
         let first = contained(|| file.decode(None, 1)?.next().transpose().map_err(damaged))
-            .map_err(|e| e.from_row(0))?;
+            .map_err(|e| e.at_row(0))?;
         chosen.classes = first.and_then(|row| list_len(row.column(0)));
     }
     // A projection keeps the order of the file; batches are put into that of the columns asked for.
