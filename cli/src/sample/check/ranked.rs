@@ -236,8 +236,8 @@ mod tests {
         let outlier = outlier.expect("a class");
         assert_eq!((outlier.class, outlier.drawn, outlier.expected), (3, 40, 30.0));
         // One that hardly ever comes, and came.
-        let counts = [(0, 4), (1, 60), (2, 2), (3, 26), (4, 3), (5, 14)];
-        let (_, outlier) = sums(&[Ranked::new(&p, &counts)]).chi_square();
+        let often = [(0, 4), (1, 60), (2, 2), (3, 26), (4, 3), (5, 14)];
+        let (_, outlier) = sums(&[Ranked::new(&p, &often)]).chi_square();
         let outlier = outlier.expect("a class");
         assert_eq!((outlier.class, outlier.drawn), (5, 14));
         // Rows add up; one with too few draws for two cells adds nothing.
