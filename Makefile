@@ -143,7 +143,7 @@ digits: .venv ## train the network of examples/digits anew, and embed its images
 	.venv/bin/python examples/digits/views.py
 
 fuzz: ## a minute of each fuzz target (needs a nightly toolchain and cargo-fuzz)
-	for target in npy csv jsonl safetensors scan sample teacher; do \
+	for target in npy npz csv jsonl safetensors beside scan sample teacher; do \
 		$(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -malloc_limit_mb=200 || exit 1; \
 	done
 

@@ -190,6 +190,33 @@ fn a_fit_and_what_is_applied_have_the_bits_of_the_library() {
     );
     assert_eq!(probabilities(&out, 5), want.unwrap());
     assert!(apply().contains("5 of them were there"));
+    the_page_is_right(&cluster, &data);
+}
+
+/// The commands of docs/scale.md, asked of this cluster. Those that would go on for ever are parsed alone.
+fn the_page_is_right(cluster: &Cluster, data: &Data) {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/scale.md");
+    let page = fs::read_to_string(page).unwrap();
+    let (_, block) = page.split_once("```sh\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("logs")).unwrap();
+    data.write(&folder.path().join("logs"), 3, Layout::List);
+    let commands = block.lines().filter(|line| !line.is_empty());
+    for command in commands.clone() {
+        let command = command
+            .replace("10.0.0.1:50050", &cluster.address)
+            .replace("/data/", &format!("{}/", folder.path().display()));
+        let words: Vec<&str> = command.split(' ').map(|word| word.trim_matches('\'')).collect();
+        assert_eq!(words[0], "softargmax-cluster");
+        let goes_on = ["scheduler", "executor"].contains(&words[1]);
+        let mut run = program(&words[1..]);
+        run.args(goes_on.then_some("--help"));
+        let done = run.output().unwrap();
+        assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    assert_eq!(commands.count(), 5);
+    assert_eq!(fs::read_dir(folder.path().join("probabilities")).unwrap().count(), 3);
 }
 
 /// Shards of one folder, in lists of any length.
@@ -300,7 +327,8 @@ fn what_is_wrong_is_named_by_file_and_row_and_nothing_is_left_of_it() {
     let broken = folder.path().join("part1.parquet");
     let whole = fs::read(&broken).unwrap();
     let overwritten = [&whole[..8], &[0xff; 400], &whole[408..]].concat();
-    for (bytes, reason) in [(Vec::new(), "is empty"), (overwritten, "cannot be read")] {
+    let overwritten = (overwritten, "row 0: row group 0, to row 99, cannot be read");
+    for (bytes, reason) in [(Vec::new(), "is empty"), overwritten] {
         fs::write(&broken, bytes).unwrap();
         for arguments in [&["fit"][..], &apply] {
             let reason = format!("part1.parquet: {reason}");

@@ -1,6 +1,6 @@
 """The same as on_spark.py by Sail, which understands Spark and needs no Java.
 
-    python on_sail.py LOGS OUT         needs pysail and pyspark-client
+    python on_sail.py LOGS OUT         needs pysail and pyspark-client (pysail 0.7: below 4.3, which it refuses)
 
 Here the server is started in this process; a cluster's is named by its address, sc://host:port.
 """

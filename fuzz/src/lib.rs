@@ -2,22 +2,20 @@
 //! says, and gives rows × classes numbers, the same ones in any blocks.
 //!
 //! ```text
-//! cargo +nightly fuzz run npy -- -max_total_time=60 -malloc_limit_mb=200
-//! cargo +nightly fuzz run csv -- -max_total_time=60 -malloc_limit_mb=200
-//! cargo +nightly fuzz run jsonl -- -max_total_time=60 -malloc_limit_mb=200
-//! cargo +nightly fuzz run safetensors -- -max_total_time=60 -malloc_limit_mb=200
-//! cargo +nightly fuzz run teacher -- -max_total_time=60 -malloc_limit_mb=200
+//! cargo +nightly fuzz run npy -- -max_total_time=60 -malloc_limit_mb=200        a minute of each: make fuzz
 //! ```
 
 // Not all of them is used here.
 #[allow(dead_code)]
 #[path = "../../cli/src/error.rs"]
 mod error;
+mod files;
 #[allow(dead_code, unused_imports)]
 #[path = "../../cli/src/input/mod.rs"]
 mod input;
 mod teacher;
 
+pub use files::{check_beside, check_npz};
 pub use teacher::check as check_teacher;
 
 use std::io::{Cursor, Read};

@@ -57,6 +57,11 @@ def test_the_guide(repository: Path) -> None:
     assert run((repository / "docs/python.md").read_text(), "docs/python.md") > 20
 
 
+def test_the_guide_to_many_machines(repository: Path) -> None:
+    pytest.importorskip("pyarrow")
+    assert run((repository / "docs/scale.md").read_text(), "docs/scale.md") > 3
+
+
 def test_the_tutorial(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its files are those of the checkout; what it writes does not go there."""
     pytest.importorskip("sklearn")

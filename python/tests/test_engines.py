@@ -1,6 +1,6 @@
 """The recipes of examples/engines, each run as a program over files of its own: the bits of one process, whatever the engine.
 
-An engine that is not installed is not tested: pip install pysail pyspark-client daft polars 'ray[data]'; for Spark itself
+An engine that is not installed is not tested: pip install pysail 'pyspark-client<4.3' daft polars 'ray[data]'; for Spark itself
 pyspark[sql] in place of pyspark-client, and Java 17. Spark runs here, two tasks at a time in Python processes of its own.
 """
 

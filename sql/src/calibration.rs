@@ -154,8 +154,8 @@ impl<T: Number> Accumulator for Sums<T> {
     }
 
     fn size(&self) -> usize {
-        // 271 bins of five sums of 69 numbers.
-        let of_tally = self.tallied.as_ref().map_or(0, |_| 271 * 5 * 70 * size_of::<u64>());
+        // 271 bins of five sums of 71 words.
+        let of_tally = self.tallied.as_ref().map_or(0, |_| 271 * 5 * 71 * size_of::<u64>());
         size_of_val(self) + self.waiting.size() + of_tally
     }
 }

@@ -7,8 +7,6 @@
 //! A name means a file, a folder or a glob. The engine would pass over files of another format, and take a path where
 //! nothing lies for the name of a table; here both are told.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -20,8 +18,8 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use serde::de::IgnoredAny;
 
+use crate::broken;
 use crate::refused::Refused;
 
 /// Who refuses; in a message it goes without saying.
@@ -71,7 +69,7 @@ const FORMATS: [(&str, &[&str]); 4] = [
 const COMPRESSIONS: [&str; 4] = ["gz", "bz2", "xz", "zst"];
 
 /// The end of a name, the format it stands for, and the compression around it.
-fn format_of(name: &str) -> Option<(String, &'static str, Option<&str>)> {
+pub(crate) fn format_of(name: &str) -> Option<(String, &'static str, Option<&str>)> {
     let file = name.rsplit('/').next().unwrap_or(name);
     let mut ends = file.rsplit('.');
     let last = ends.next()?;
@@ -116,9 +114,13 @@ async fn table(state: &SessionState, path: &str) -> Result<ListingTable> {
     }
     let options = compression.map(|kind| ("format.compression".to_owned(), kind.to_owned()));
     let factory = state.get_file_format_factory(format).ok_or_else(|| unknown(first))?;
+    let is_json = format == "json" && compression.is_none();
     let format = factory.create(state, &options.into_iter().collect())?;
     let options = ListingOptions::new(Arc::clone(&format)).with_file_extension(end);
-    let schema = schema(state, &url, &files, &options).await?;
+    let mut schema = schema(state, &url, &files, &options).await?;
+    if is_json {
+        schema = broken::with_lists_of_numbers(first, schema);
+    }
     let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(schema);
     ListingTable::try_new(config)
 }
@@ -131,28 +133,6 @@ pub(crate) fn cause(error: &DataFusionError) -> String {
     let text = error.strip_backtrace();
     let text = text.rsplit("caused by\n").next().unwrap_or_default().trim().replace('\n', " ");
     text.trim_start_matches("Arrow error: ").to_owned()
-}
-
-/// The first row of a file of JSON lines that is no JSON, and why.
-pub(crate) fn not_json(file: &str) -> Option<(u64, String)> {
-    if !matches!(format_of(file)?, (_, "json", None)) {
-        return None;
-    }
-    let (mut row, mut text, mut line) = (0, Vec::new(), 0);
-    let mut lines = BufReader::new(File::open(file).ok()?);
-    while lines.read_until(b'\n', &mut text).ok()? > 0 {
-        line += 1;
-        if !text.trim_ascii().is_empty() {
-            if let Err(error) = serde_json::from_slice::<IgnoredAny>(&text) {
-                let (why, at) = (error.to_string(), error.column());
-                let why = why.split(" at line").next().unwrap_or_default();
-                return Some((row, format!("line {line} is no JSON: {why} (byte {at})")));
-            }
-            row += 1;
-        }
-        text.clear();
-    }
-    None
 }
 
 /// The files of a path in the order of their names, without those that are hidden. One that is empty is refused: the engine
@@ -188,11 +168,11 @@ async fn schema(
             for file in files {
                 let of_file = options.infer_schema(state, &ListingTableUrl::parse(file)?).await;
                 let of_file = of_file.map_err(|error| {
-                    let reason = match not_json(file) {
-                        Some((row, why)) => format!("{file}: row {row}: {why}"),
-                        None => format!("{file}: cannot be read: {}", cause(&error)),
+                    let (reason, hint) = match broken::row(file, None) {
+                        Some((row, why, hint)) => (format!("{file}: row {row}: {why}"), hint),
+                        None => (format!("{file}: cannot be read: {}", cause(&error)), IS_IT_WHOLE),
                     };
-                    Refused::argument(FROM, reason, IS_IT_WHOLE)
+                    Refused::argument(FROM, reason, hint)
                 })?;
                 match &first {
                     Some((other, schema)) => same_columns((other, schema), (file, &of_file))?,

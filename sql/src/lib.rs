@@ -7,7 +7,7 @@
 //! temperature_fit.rs               of rows:    temperature_fit, temperature_scan
 //! calibration.rs                               calibration
 //! output.rs, json.rs, cells.rs     what a query gives, to a file or the eye; stopped.rs: why it gives nothing
-//! files.rs, locate.rs              tables that are named by a path; where a refused row lies
+//! files.rs, locate.rs, broken.rs   tables that are named by a path; where a refused row lies; where one cannot be read
 //! ```
 //!
 //! What goes between the stages of a plan are the library's exact sums, so τ, its error and every count have the same
@@ -49,6 +49,7 @@
 
 #![forbid(unsafe_code)]
 
+mod broken;
 mod calibration;
 mod cells;
 mod files;

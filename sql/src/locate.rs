@@ -20,7 +20,8 @@ use datafusion::physical_plan::PhysicalExpr;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 
-use crate::files::{IS_IT_WHOLE, cause, list, not_json, one_file};
+use crate::broken;
+use crate::files::{IS_IT_WHOLE, cause, list, one_file};
 use crate::logits::{list_type, with_number};
 use crate::refused::Refused;
 use crate::tau;
@@ -35,18 +36,17 @@ pub struct Place {
     pub row: Option<u64>,
     /// What is wrong there.
     pub reason: String,
+    /// What to do about it where nothing was refused.
+    hint: &'static str,
 }
+
+const MEND: &str =
+    "mend the row or leave it out; try_cast(… as double) gives NULL where cast stops";
 
 impl Place {
     /// What to do about it: what the refusal says, or where there was none, what a row or a file that is broken needs.
     pub fn hint<'a>(&self, refused: Option<&'a Refused>) -> &'a str {
-        match (refused, self.row) {
-            (Some(refused), _) => refused.hint(),
-            (None, Some(_)) => {
-                "mend the row or leave it out; try_cast(… as double) gives NULL where cast stops"
-            }
-            (None, None) => IS_IT_WHOLE,
-        }
+        refused.map_or(self.hint, Refused::hint)
     }
 }
 
@@ -107,7 +107,7 @@ async fn lacking(
     let name = used.into_iter().find(is_lacking)?;
     let there: Vec<&str> = own.fields().iter().map(|field| field.name().as_str()).collect();
     let reason = format!("there is no column {name}; there are: {}", there.join(", "));
-    Some(Place { file: file.to_owned(), row: None, reason })
+    Some(Place { file: file.to_owned(), row: None, reason, hint: IS_IT_WHOLE })
 }
 
 /// The tables of a query.
@@ -182,11 +182,11 @@ async fn search(
     let in_order = SessionConfig::new().with_target_partitions(1);
     let alone = SessionContext::new_with_config_rt(in_order, context.runtime_env());
     let unreadable = |error: DataFusionError| {
-        let (row, reason) = match not_json(file) {
-            Some((row, why)) => (Some(row), why),
-            None => (None, format!("cannot be read: {}", cause(&error))),
+        let (row, reason, hint) = match broken::row(file, Some(&schema)) {
+            Some((row, why, hint)) => (Some(row), why, hint),
+            None => (None, format!("cannot be read: {}", cause(&error)), IS_IT_WHOLE),
         };
-        (Place { file: file.to_owned(), row, reason }, failed.is_none())
+        (Place { file: file.to_owned(), row, reason, hint }, failed.is_none())
     };
     let of_file = one_file(table, file, Arc::clone(&schema)).ok()?;
     let rows = alone.read_table(Arc::new(of_file)).ok()?.select_columns(&names).ok()?;
@@ -214,7 +214,7 @@ async fn search(
                 let is_it = failed == refused;
                 let reason = refused.map_or_else(|| cause(&error), |of| of.reason().to_owned());
                 let row = Some(rows + row as u64);
-                let place = Place { file: file.to_owned(), row, reason };
+                let place = Place { file: file.to_owned(), row, reason, hint: MEND };
                 if is_it {
                     return Some((place, true));
                 }

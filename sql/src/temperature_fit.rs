@@ -189,8 +189,8 @@ impl<T: Number> Accumulator for Sums<T> {
     }
 
     fn size(&self) -> usize {
-        // Five sums of 69 numbers at each temperature.
-        let of_scan = |scan: &Scan| scan.temperatures().count() * 5 * 70 * size_of::<u64>();
+        // Ten sums of 71 words at each temperature.
+        let of_scan = |scan: &Scan| scan.temperatures().count() * 10 * 71 * size_of::<u64>();
         size_of_val(self) + self.waiting.size() + self.scan.as_deref().map_or(0, of_scan)
     }
 }

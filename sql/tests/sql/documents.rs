@@ -1,4 +1,4 @@
-//! Every console block of docs/scale.md and the examples of the help: run as a reader would.
+//! Every block of docs/scale.md that asks in SQL, and the examples of the help: run as a reader would.
 //!
 //! With SOFTARGMAX_UPDATE=1 what came out is written into the blocks instead.
 
@@ -43,11 +43,11 @@ fn every_block_prints_what_the_page_says() {
     for (at, part) in text.split("```").enumerate() {
         let (before, after) = if at == 0 { ("", part) } else { ("```", part) };
         made.push_str(before);
-        let Some(block) = after.strip_prefix("console\n").filter(|_| at % 2 == 1) else {
+        let Some(block) = after.strip_prefix("console sql\n").filter(|_| at % 2 == 1) else {
             made.push_str(after);
             continue;
         };
-        made.push_str("console\n");
+        made.push_str("console sql\n");
         for command in block.lines().filter_map(|line| line.strip_prefix("$ ")) {
             made.push_str(&format!("$ {command}\n{}", run(command, folder.path())));
         }

@@ -404,7 +404,7 @@ fn a_corrupt_file_is_named() {
     bytes[half - 4000..half].fill(0xff);
     std::fs::write(&path, &bytes).unwrap();
     let said = refused(folder.path(), &[FIT, "-o", "fit.json"]);
-    assert!(said.contains("part1.parquet: "), "{said}");
+    assert!(said.contains("part1.parquet: row 0: row group 0, to row 699, cannot be "), "{said}");
 }
 
 #[test]
@@ -426,7 +426,21 @@ fn a_file_that_is_empty_or_has_a_broken_row_is_named() {
             "row 7: line 8 is no JSON: expected value",
         ),
         ("b.jsonl", rows("{\"x\":[1,2"), "x", "row 7: line 8 is no JSON: EOF while parsing a list"),
-        ("c.csv", "a,b,label\n1,2,0\n3\n".to_owned(), "[a, b]", "found 1 records at line 3"),
+        (
+            "f.jsonl",
+            rows("{\"x\":[1,\"a\"],\"label\":1}"),
+            "x",
+            "row 7: line 8 is not like the others: ",
+        ),
+        ("g.jsonl", rows("{\"x\":[1,\"NaN\"],\"label\":1}"), "x", "row 7: logit 1 is NaN"),
+        ("h.jsonl", rows("{\"x\":5,\"label\":1}"), "x", "row 7: line 8 is not like the others: "),
+        (
+            "i.jsonl",
+            rows("{\"x\":[[1],[2]],\"label\":1}"),
+            "x",
+            "row 7: line 8 is not like the others: ",
+        ),
+        ("c.csv", "a,b,label\n1,2,0\n3\n".to_owned(), "[a, b]", "c.csv: row 1: "),
         (
             "d.csv",
             "a,b,label\n1,2,0\n3,x,1\n".to_owned(),
@@ -441,6 +455,16 @@ fn a_file_that_is_empty_or_has_a_broken_row_is_named() {
         assert!(said.contains(name) && said.contains(reason), "{name}: {said}");
         assert!(said.contains("\nhint: ") && said.lines().count() == 2, "{said}");
     }
+    // Behind the rows that the engine looks at to tell the types.
+    let mut text = rows("{\"x\":[2,1],\"label\":0}").repeat(120);
+    text.push_str("{\"x\":[\"a\",2],\"label\":0}\n");
+    std::fs::write(folder.path().join("late.jsonl"), text).unwrap();
+    let said = refused(folder.path(), &["select temperature_fit(x, label) from 'late.jsonl'"]);
+    assert!(said.contains("late.jsonl: row 1080: line 1081 is not like the others"), "{said}");
+    // Lists of texts are left as they are.
+    std::fs::write(folder.path().join("words.jsonl"), "{\"w\":[\"a\",\"b\"]}\n").unwrap();
+    let words = "select w[2] as second from 'words.jsonl'";
+    assert_eq!(done(folder.path(), &[words, "--format", "values"]), "b\n");
     // A header is no row, and none are no error.
     std::fs::write(folder.path().join("none.csv"), "a,b,label\n").unwrap();
     let none = "select temperature_fit([a, b], label)['outcome'] from 'none.csv'";
