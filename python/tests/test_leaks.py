@@ -122,8 +122,8 @@ def of_tensors() -> list[Callable[[], object]]:
     ]
 
 
-#: Calls between two looks, and how many such windows there are for each of the two.
-WINDOW, WINDOWS = 10_000, 5
+#: How many windows of calls there are, for Python's memory and for malloc's.
+WINDOWS = 5
 
 
 class Mallinfo(ctypes.Structure):
@@ -149,7 +149,7 @@ def of_malloc() -> Callable[[], int]:
     return in_use
 
 
-def growth(functions: list[Callable[[], object]]) -> tuple[float, float]:
+def growth(functions: list[Callable[[], object]], window: int = 10_000) -> tuple[float, float]:
     """Bytes held after a call that were not before, of Python and of malloc: the median of the windows.
 
     What leaks grows in every window; caches, which fill once, and what is replaced by something larger grow in few.
@@ -162,12 +162,12 @@ def growth(functions: list[Callable[[], object]]) -> tuple[float, float]:
         gc.collect()
 
     def median_growth(held: Callable[[], int]) -> float:
-        calls(WINDOW // 2)
+        calls(window // 2)
         seen = [held()]
         for _ in range(WINDOWS):
-            calls(WINDOW)
+            calls(window)
             seen.append(held())
-        return median(after - before for before, after in pairwise(seen)) / WINDOW
+        return median(after - before for before, after in pairwise(seen)) / window
 
     # One after the other: tracemalloc's own tables are malloc's, and grow.
     of_all = median_growth(of_malloc())
@@ -191,7 +191,7 @@ def test_a_leak_is_seen() -> None:
     malloc = ctypes.pythonapi.malloc
     malloc.restype, malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
     quiet: list[Callable[[], object]] = [lambda: softargmax.entropy(X)] * 11
-    assert max(growth([*quiet, lambda: softargmax.entropy(X)])) < 0.5
-    assert growth([*quiet, lambda: kept.append(float(len(kept)))])[0] > 0.5
+    assert max(growth([*quiet, lambda: softargmax.entropy(X)], 2000)) < 0.5
+    assert growth([*quiet, lambda: kept.append(float(len(kept)))], 2000)[0] > 0.5
     if of_malloc()():
-        assert growth([*quiet, lambda: malloc(8)])[1] > 0.5
+        assert growth([*quiet, lambda: malloc(8)], 2000)[1] > 0.5
