@@ -31,6 +31,11 @@ def run(text: str, name: str) -> int:
     return result.attempted
 
 
+def python_blocks(page: Path) -> str:
+    blocks = page.read_text().split("```python\n")[1:]
+    return "\n".join(block.split("```")[0] for block in blocks)
+
+
 @pytest.mark.parametrize("name", [*softargmax.__all__, *(f"metrics.{name}" for name in metrics.__all__)])
 def test_docstrings(name: str) -> None:
     thing = attrgetter(name)(softargmax)
@@ -61,7 +66,7 @@ def test_the_guide(repository: Path) -> None:
 
 def test_the_guide_to_many_machines(repository: Path) -> None:
     pytest.importorskip("pyarrow")
-    assert run((repository / "docs/scale.md").read_text(), "docs/scale.md") > 3
+    assert run(python_blocks(repository / "docs/scale.md"), "docs/scale.md") > 3
 
 
 def test_the_tutorial(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,9 +80,7 @@ def test_the_tutorial(repository: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_the_readme_has_a_true_python_block(repository: Path) -> None:
     for readme in ("README.md", "python/README.md"):
-        blocks = (repository / readme).read_text().split("```python\n")[1:]
-        text = "\n".join(block.split("```")[0] for block in blocks)
-        assert run(text, readme) > 0
+        assert run(python_blocks(repository / readme), readme) > 0
 
 
 def test_stubs_are_those_of_the_module(tmp_path: Path) -> None:
