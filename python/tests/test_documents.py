@@ -22,8 +22,6 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 def run(text: str, name: str) -> int:
     """Runs the `>>>` lines of a text; how many there were."""
-    # The end of a block ends what is expected, as an empty line does.
-    text = text.replace("\n```\n", "\n\n")
     test = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
     report: list[str] = []
     result = doctest.DocTestRunner(optionflags=FLAGS).run(test, out=report.append)
