@@ -84,7 +84,7 @@ def instructions():
     head = ["type", "shape", *(f"`{name}`" for name in FUNCTIONS)]
     return (
         f"Instructions an entry, {data['isa']}, commit {data['commit']}, counted by valgrind: `make instructions`,\n"
-        f"[instructions.json](../benches/results/instructions.json). What is bound by them is not bound by memory.\n\n{table(head, rows)}\n"
+        f"[instructions.json](../benches/results/instructions.json). They tell arithmetic from waiting for memory.\n\n{table(head, rows)}\n"
     )
 
 

@@ -77,21 +77,28 @@ fn sum<R: Real>(weights: &[R]) -> Double {
     Double { hi: total[0], lo: correction[0] }
 }
 
-/// Softmax of a row, or of what `out` holds; false, and nothing is done, where the row is not ordinary.
-pub(crate) struct Softmax<'a, R> {
+/// Softmax of a row, or of what `out` holds, or its logarithms; false, and nothing is done, where the row is not ordinary.
+pub(crate) struct Map<'a, R, const LOG: bool> {
     pub(crate) row: Option<&'a [R]>,
     pub(crate) out: &'a mut [R],
     pub(crate) tempering: &'a Tempering<R>,
 }
 
-impl<R: Real> Kernel for Softmax<'_, R> {
+impl<R: Real, const LOG: bool> Kernel for Map<'_, R, LOG> {
     type Output = bool;
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) -> bool {
-        let Softmax { row, out, tempering } = self;
+        let Map { row, out, tempering } = self;
         let Some(lanes) = Lanes::new(row.unwrap_or(out), tempering) else { return false };
-        let mut p = lanes.weights();
+        if LOG { lanes.log_p(out) } else { lanes.p(out) }
+    }
+}
+
+impl<R: Real> Lanes<'_, R> {
+    #[inline(always)]
+    fn p(&self, out: &mut [R]) -> bool {
+        let mut p = self.weights();
         let (high, low) = row::inverse(sum(&p[..out.len()]));
         for p in &mut p {
             *p = p.mul_add(high, *p * low);
@@ -101,31 +108,33 @@ impl<R: Real> Kernel for Softmax<'_, R> {
         }
         true
     }
-}
-
-/// Log-softmax of a row, or of what `out` holds; false, and nothing is done, where the row is not ordinary.
-pub(crate) struct LogSoftmax<'a, R> {
-    pub(crate) row: Option<&'a [R]>,
-    pub(crate) out: &'a mut [R],
-    pub(crate) tempering: &'a Tempering<R>,
-}
-
-impl<R: Real> Kernel for LogSoftmax<'_, R> {
-    type Output = bool;
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> bool {
-        let LogSoftmax { row, out, tempering } = self;
-        let Some(lanes) = Lanes::new(row.unwrap_or(out), tempering) else { return false };
-        let logs = lanes.log_sum(out.len());
+    fn log_p(&self, out: &mut [R]) -> bool {
+        let logs = self.log_sum(out.len());
         if !logs.is_ordinary {
             return false;
         }
-        let max = lanes.plan.max.to_f64();
-        for (out, x) in out.iter_mut().zip(lanes.entries) {
-            *out = log_p(x, max, lanes.base.whole_inverse(), logs.log_normaliser);
+        let (max, inverse) = (self.plan.max.to_f64(), self.base.whole_inverse());
+        for (out, x) in out.iter_mut().zip(self.entries) {
+            *out = log_p(x, max, inverse, logs.log_normaliser);
         }
         true
+    }
+
+    #[inline(always)]
+    fn log_sum(&self, classes: usize) -> LogSum {
+        let (shift, max) = (self.plan.shift, self.plan.max);
+        let mut others = self.weights();
+        let mut maxima = 0;
+        for (other, &x) in others.iter_mut().zip(&self.entries) {
+            let keeps = (x > shift.floor) & (x < max);
+            *other = if keeps { *other } else { R::ZERO };
+            maxima += usize::from(!(x < max));
+        }
+        let rest = sum(&others[..classes]);
+        let exponent = max_exponent(max, &shift, self.base.factors().0);
+        LogSum::new::<R>(max, maxima as f64, rest, exponent, self.base.whole_inverse(), classes)
     }
 }
 
@@ -143,22 +152,5 @@ impl<R: Real> Kernel for LogSumExp<'_, R> {
         let LogSumExp { row, tempering } = self;
         let logs = Lanes::new(row, tempering)?.log_sum(row.len());
         logs.log_z::<R>()
-    }
-}
-
-impl<R: Real> Lanes<'_, R> {
-    #[inline(always)]
-    fn log_sum(&self, classes: usize) -> LogSum {
-        let (shift, max) = (self.plan.shift, self.plan.max);
-        let mut others = self.weights();
-        let mut maxima = 0;
-        for (other, &x) in others.iter_mut().zip(&self.entries) {
-            let keeps = (x > shift.floor) & (x < max);
-            *other = if keeps { *other } else { R::ZERO };
-            maxima += usize::from(!(x < max));
-        }
-        let rest = sum(&others[..classes]);
-        let exponent = max_exponent(max, &shift, self.base.factors().0);
-        LogSum::new::<R>(max, maxima as f64, rest, exponent, self.base.whole_inverse(), classes)
     }
 }

@@ -111,8 +111,8 @@ fn few_real<S: Simd, R: Real>(
         let row = other_rows.map(|rows| &rows[i * classes..(i + 1) * classes]);
         let tempering = &temperings.of_row(first + together + i);
         let done = match function {
-            Function::Softmax => simd.call(alone::Softmax { row, out, tempering }),
-            Function::LogSoftmax => simd.call(alone::LogSoftmax { row, out, tempering }),
+            Function::Softmax => simd.call(alone::Map::<_, false> { row, out, tempering }),
+            Function::LogSoftmax => simd.call(alone::Map::<_, true> { row, out, tempering }),
         };
         if !done {
             map(simd, function, row, out, tempering, space, 0);
