@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! the lanes along the axis lie one after the other      they are rows: straight to the row functions
+//! softmax of lanes side by side                         panels of up to 128 lanes, one in each lane of a vector
+//!                                                       (`columns.rs`)
 //! anything else                                         panels: up to 128 lanes at a time copied into rows,
 //!                                                       computed, copied back
 //! ```
 //!
-//! Either way a lane is computed as a row, and has its bits. The lanes of a panel are neighbours in memory, and
-//! are copied side by side where the axis itself strides: a line of the cache fetched for one serves all (`transpose.rs`).
+//! In any case a lane has the bits of a row. The lanes of a panel are neighbours in memory, and are copied side by side where
+//! the axis itself strides: a line of the cache fetched for one serves all (`transpose.rs`).
 
+mod columns;
 mod transpose;
 
 use ndarray::{
@@ -16,17 +19,20 @@ use ndarray::{
     RemoveAxis, s,
 };
 
+use crate::compiled::Runs;
 use crate::element::Element;
 use crate::error::Error;
 use crate::interrupt::heed;
 use crate::parallel::{self, SERIAL_BELOW};
 use crate::rows::{Rows, RowsMut};
+use crate::softmax::few::Column;
 use crate::softmax::{
     log_softmax_in_place, log_softmax_into, log_sum_exp_rows, softmax_in_place, softmax_into,
 };
 use crate::temperature::Temperature;
-use transpose::{gather, scatter};
+use transpose::{gather, lies_across, scatter};
 
+pub(crate) use columns::Columns;
 pub(crate) use transpose::{ToLanes, ToRows};
 
 /// [`softmax`](crate::softmax) along an axis, `p_i = exp(x_i/τ) / Σ_j exp(x_j/τ)` for every lane of it, into a new array.
@@ -371,8 +377,13 @@ fn split<T: Element>(
             parallel::join(|| split(work, from_left, left), || split(work, from_right, right));
         return left.and(right);
     }
-    let mut scratch = Vec::new();
-    visit(work, from, to, &mut scratch)
+    visit(work, from, to, &mut Scratch { rows: Vec::new(), columns: Vec::new() })
+}
+
+/// A panel on its way: in rows, or in strips of sixteen lanes.
+struct Scratch<T: Element> {
+    rows: Vec<T>,
+    columns: Vec<Column<T::Real>>,
 }
 
 /// The panels of an array, one two-dimensional part after the other.
@@ -380,7 +391,7 @@ fn visit<T: Element>(
     work: Work,
     from: Option<ArrayViewD<'_, T>>,
     mut to: ArrayViewMutD<'_, T>,
-    scratch: &mut Vec<T>,
+    scratch: &mut Scratch<T>,
 ) -> Result<(), Error> {
     if to.ndim() > 2 {
         for (i, to) in to.outer_iter_mut().enumerate() {
@@ -392,7 +403,7 @@ fn visit<T: Element>(
     let two = "two axes are left";
     let from = from.map(|from| from.into_dimensionality::<Ix2>().expect(two));
     let mut to = to.into_dimensionality::<Ix2>().expect(two);
-    let lanes = lanes_of(work.classes);
+    let lanes = lanes_of(work);
     for (i, to) in to.axis_chunks_iter_mut(Axis(0), lanes).enumerate() {
         let from = from.as_ref().map(|from| {
             let start = i * lanes;
@@ -404,8 +415,9 @@ fn visit<T: Element>(
     Ok(())
 }
 
-/// Lanes of a panel: eight lines of the cache of f32 out of each page.
+/// Lanes of a panel: eight lines of the cache of f32 out of each page; for what needs no turning around, all of it.
 const LANES: usize = 128;
+const LANES_OF_LINES: usize = 1024;
 /// Numbers of a panel that stay in the second-level cache; it has more where these would be less than a line.
 const NEAR: usize = 1 << 17;
 /// Lanes that share a line of the cache in f32.
@@ -413,20 +425,26 @@ const LINE: usize = 16;
 /// A panel of long lanes has fewer of them, so that it takes no more than this many numbers.
 const PANEL: usize = 1 << 20;
 
-fn lanes_of(classes: usize) -> usize {
-    (NEAR / classes).clamp(LINE, LANES).min(PANEL / classes).max(1)
+fn lanes_of(Work { function, classes, .. }: Work) -> usize {
+    let most = if let Function::Softmax = function { LANES_OF_LINES } else { LANES };
+    (NEAR / classes).clamp(LINE, most).min(PANEL / classes).max(1)
 }
 
 fn panel<T: Element>(
     work: Work,
     from: Option<ArrayView2<'_, T>>,
     mut to: ArrayViewMut2<'_, T>,
-    scratch: &mut Vec<T>,
+    scratch: &mut Scratch<T>,
 ) -> Result<(), Error> {
     let Work { function, tau, classes } = work;
     let lanes = to.nrows();
-    scratch.resize(lanes_of(classes) * classes, T::of_f64(0.0));
-    let rows = &mut scratch[..lanes * classes];
+    if let Function::Softmax = function
+        && softmax_of_lines(from, &mut to, tau, &mut scratch.columns)
+    {
+        return Ok(());
+    }
+    scratch.rows.resize(lanes_of(work) * classes, T::of_f64(0.0));
+    let rows = &mut scratch.rows[..lanes * classes];
     gather(from.unwrap_or(to.view()), rows);
     if let Function::LogSumExp = function {
         for (mut to, log_z) in
@@ -439,4 +457,42 @@ fn panel<T: Element>(
     in_rows(function, rows, classes, tau)?;
     scatter(rows, to);
     Ok(())
+}
+
+/// Softmax of a panel whose lanes are neighbours, in a type that is computed as it is; whether it is one.
+fn softmax_of_lines<T: Element>(
+    from: Option<ArrayView2<'_, T>>,
+    to: &mut ArrayViewMut2<'_, T>,
+    tau: Temperature,
+    scratch: &mut Vec<Column<T::Real>>,
+) -> bool {
+    // Of fewer lanes, most of a vector would be for nothing.
+    if !lies_across(to.strides()) || to.nrows() < 8 {
+        return false;
+    }
+    let from = match &from {
+        Some(from) => match lines(from) {
+            Some(lines) => Some(lines),
+            None => return false,
+        },
+        None => None,
+    };
+    let mut to = match lines_mut(to) {
+        Some(lines) => lines,
+        None => return false,
+    };
+    T::Real::run(Columns { from: from.as_deref(), to: &mut to, tau, scratch });
+    true
+}
+
+/// The classes of a panel, where each has its lanes side by side and the kernels take them as they are.
+fn lines<'a, T: Element>(panel: &'a ArrayView2<'_, T>) -> Option<Vec<&'a [T::Real]>> {
+    panel.columns().into_iter().map(|line| T::as_real(line.to_slice()?)).collect()
+}
+
+/// The same, to be written.
+fn lines_mut<'a, T: Element>(
+    panel: &'a mut ArrayViewMut2<'_, T>,
+) -> Option<Vec<&'a mut [T::Real]>> {
+    panel.columns_mut().into_iter().map(|line| T::as_real_mut(line.into_slice()?)).collect()
 }

@@ -8,7 +8,7 @@
 //! Kernels that other kernels call need no entry, nor do those without a type parameter: `dispatch` runs these.
 
 #[cfg(feature = "ndarray")]
-use crate::axis::{ToLanes, ToRows};
+use crate::axis::{Columns, ToLanes, ToRows};
 use crate::fit::block::Block;
 use crate::gradient::Vjp;
 use crate::loss::contrastive::{curve, sig_lip};
@@ -104,7 +104,7 @@ compiled! {
 compiled! {
     /// Kernels of arrays along any axis.
     AxisKernels, by dispatch, for f32, f64;
-    [ToRows<'a, T>, ToLanes<'a, T>]
+    [ToRows<'a, T>, ToLanes<'a, T>, Columns<'a, T>]
 }
 
 /// Without arrays there are none.

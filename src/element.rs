@@ -107,6 +107,9 @@ pub trait Real:
     /// Eight rows to eight columns.
     #[expect(private_bounds, reason = "sealed: nobody else calls it")]
     fn transpose<S: Simd>(simd: S, rows: [&[Self; 8]; 8]) -> [[Self; 8]; 8];
+    /// Which of sixteen numbers are at least so large: a bit for each, that of the first one lowest.
+    #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+    fn at_least<S: Simd>(simd: S, numbers: &[Self; 16], from: Self) -> u32;
 }
 
 /// 2^r = 1 + r (c_0 + r (c_1 + …)) on |r| ≤ 0.504, relative error 2^-27.98.
@@ -138,7 +141,7 @@ const EXP2_F64: [f64; 11] = [
 macro_rules! real {
     ($real:ty, bits: $bits:ty, round: $round:expr, shift: $shift:expr, bias: $bias:expr, depth: $depth:expr,
      reach: $reach:expr, holds: $holds:expr, exp2: $exp2:expr, compensated: $compensated:expr,
-     single: $single:expr, transpose: $transpose:expr) => {
+     single: $single:expr, transpose: $transpose:expr, at_least: $at_least:expr) => {
         impl Real for $real {
             type Bits = $bits;
             const NO_BITS: $bits = 0;
@@ -229,6 +232,11 @@ macro_rules! real {
             fn transpose<S: Simd>(simd: S, rows: [&[Self; 8]; 8]) -> [[Self; 8]; 8] {
                 $transpose(simd, rows)
             }
+            #[inline(always)]
+            #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+            fn at_least<S: Simd>(simd: S, numbers: &[Self; 16], from: Self) -> u32 {
+                $at_least(simd, numbers, from)
+            }
         }
 
         impl private::Element for $real {
@@ -263,10 +271,12 @@ macro_rules! real {
 }
 
 real!(f32, bits: u32, round: 12582912.0, shift: 23, bias: 64, depth: 187.0, reach: 75,
-    holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false, single: Some, transpose: S::transpose);
+    holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false, single: Some, transpose: S::transpose, at_least: S::at_least);
 real!(f64, bits: u64, round: 6755399441055744.0, shift: 52, bias: 512, depth: 1531.0, reach: 900,
 holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true, single: |_| None, transpose: |_, rows: [&[f64; 8]; 8]| {
     from_fn(|column| rows.map(|row| row[column]))
+}, at_least: |_, numbers: &[f64; 16], from: f64| {
+    (0..16).fold(0, |bits, i| bits | u32::from(numbers[i] >= from) << i)
 });
 
 #[cfg(feature = "half")]

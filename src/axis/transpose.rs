@@ -76,7 +76,7 @@ impl<R: Real> Kernel for ToLanes<'_, R> {
 }
 
 /// Whether neighbours across the lanes are nearer to each other than neighbours within one.
-fn lies_across(strides: &[isize]) -> bool {
+pub(super) fn lies_across(strides: &[isize]) -> bool {
     strides[0].unsigned_abs() < strides[1].unsigned_abs()
 }
 

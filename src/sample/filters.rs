@@ -297,6 +297,8 @@ impl<R: Real> Work<R> {
             if known < target && target - known <= listed {
                 break target - known;
             }
+            // The widest look lists all there is, and its weights are those that were summed.
+            assert!(slack < 1e12, "a weight differs from itself");
             slack *= 4.0;
         };
         let count = lightest(&mut self.list, missing, by_rank);
@@ -396,11 +398,7 @@ impl<R: Real> Kernel for Find<'_, R> {
 
 #[inline(always)]
 fn found<S: Simd, R: Real>(simd: S, chunk: &[R; LANES], from: R, below: R) -> u32 {
-    let mut is_found = [0; LANES];
-    for i in 0..LANES {
-        is_found[i] = if (chunk[i] >= from) & (chunk[i] < below) { !0 } else { 0 };
-    }
-    simd.top_bits(&is_found)
+    R::at_least(simd, chunk, from) & !R::at_least(simd, chunk, below)
 }
 
 /// The smallest integer that is p·total or more, and 1 at least.

@@ -193,11 +193,7 @@ fn squeeze<S: Simd>(
     squeezed: &mut [f32; BLOCK + HALF],
     mut len: usize,
 ) -> usize {
-    let mut is_kept = [0; LANES];
-    for i in 0..LANES {
-        is_kept[i] = if chunk[i] >= at_least { !0 } else { 0 };
-    }
-    let kept = simd.top_bits(&is_kept);
+    let kept = simd.at_least(chunk, at_least);
     let (halves, _) = chunk.as_chunks::<HALF>();
     // Written in any case, and kept by moving on: there is nothing to foretell.
     for (half, kept) in halves.iter().zip([kept & 0xff, kept >> HALF]) {

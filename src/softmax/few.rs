@@ -52,10 +52,15 @@ pub(crate) fn softmax<S: Simd, R: Real>(
         lanes.temper_rows(temperings, first, out.len() / classes);
         simd.call(Peaks { columns, lanes: &mut lanes });
         simd.call(Plans { lanes: &mut lanes });
-        simd.call(Weigh { columns, lanes: &mut lanes });
-        simd.call(Divide { columns, lanes: &mut lanes });
+        simd.call(Weigh { columns, lanes: &lanes });
+        simd.call(AddUp { columns, lanes: &mut lanes });
+        simd.call(Invert { lanes: &mut lanes });
+        simd.call(Multiply { columns, high: &lanes.high, low: &lanes.low });
         let ordinary = lanes.ordinary.map(|bits| bits != R::NO_BITS);
         simd.call(Scatter { columns, which: &ordinary, out });
+        if !ordinary.contains(&false) {
+            continue;
+        }
         for (i, out) in out.chunks_exact_mut(classes).enumerate() {
             if !ordinary[i] {
                 let row = rows.map(|rows| &rows[i * classes..(i + 1) * classes]);
@@ -98,11 +103,12 @@ impl<R: Real> Kernel for Gather<'_, R> {
             }
             return;
         }
-        for (half, rows) in rows.chunks_exact(TILE * classes).take(LANES / TILE).enumerate() {
+        for half in 0..LANES / TILE {
+            // All of one length: what is looked for beyond the end of one is looked for once.
+            let rows: [&[R]; TILE] = from_fn(|i| &rows[(half * TILE + i) * classes..][..classes]);
             for first in tiles(classes) {
-                let tile = from_fn(|i| tile_of(&rows[i * classes + first..]));
-                let turned = R::transpose(simd, tile);
-                for (column, turned) in columns[first..].iter_mut().zip(&turned) {
+                let turned = R::transpose(simd, from_fn(|i| tile_of(&rows[i][first..])));
+                for (column, turned) in columns[first..first + TILE].iter_mut().zip(&turned) {
                     column[half * TILE..(half + 1) * TILE].copy_from_slice(turned);
                 }
             }
@@ -132,13 +138,15 @@ impl<R: Real> Kernel for Scatter<'_, R> {
             }
             return;
         }
-        for (half, out) in out.chunks_exact_mut(TILE * classes).take(LANES / TILE).enumerate() {
+        let mut rest = out;
+        for half in 0..LANES / TILE {
+            let mut rows: [&mut [R]; TILE] =
+                from_fn(|_| rest.split_off_mut(..classes).expect("sixteen rows"));
             for first in tiles(classes) {
                 let columns = &columns[first..first + TILE];
-                let tile = from_fn(|j| tile_of(&columns[j][half * TILE..]));
-                let turned = R::transpose(simd, tile);
-                for (i, turned) in turned.iter().enumerate() {
-                    out[i * classes + first..][..TILE].copy_from_slice(turned);
+                let turned = R::transpose(simd, from_fn(|j| tile_of(&columns[j][half * TILE..])));
+                for (row, turned) in rows.iter_mut().zip(&turned) {
+                    row[first..first + TILE].copy_from_slice(turned);
                 }
             }
         }
@@ -162,8 +170,11 @@ pub(crate) struct PerRow<R: Real> {
     floor: Column<R>,
     /// All bits for a row that is done here, none for one that is not.
     pub(crate) ordinary: [R::Bits; LANES],
-    total: [f64; LANES],
-    correction: [f64; LANES],
+    /// The sum of the weights, and 1 over it, each in two parts.
+    pub(crate) total: [f64; LANES],
+    pub(crate) correction: [f64; LANES],
+    pub(crate) high: Column<R>,
+    pub(crate) low: Column<R>,
 }
 
 impl<R: Real> PerRow<R> {
@@ -202,6 +213,8 @@ impl<R: Real> PerRow<R> {
             ordinary: [R::NO_BITS; LANES],
             total: zeros,
             correction: zeros,
+            high: zero,
+            low: zero,
         };
         if let Some(tempering) = temperings.one() {
             (0..LANES).for_each(|i| lanes.temper(i, tempering));
@@ -294,10 +307,10 @@ impl<R: Real> Kernel for Plans<'_, R> {
     }
 }
 
-/// The weights, in place, and their sums.
-struct Weigh<'a, R: Real> {
-    columns: &'a mut [Column<R>],
-    lanes: &'a mut PerRow<R>,
+/// The weights, in place.
+pub(crate) struct Weigh<'a, R: Real> {
+    pub(crate) columns: &'a mut [Column<R>],
+    pub(crate) lanes: &'a PerRow<R>,
 }
 
 impl<R: Real> Kernel for Weigh<'_, R> {
@@ -319,35 +332,64 @@ impl<R: Real> Kernel for Weigh<'_, R> {
             }
             *column = weights;
         }
-        self.lanes.total = [0.0; LANES];
-        self.lanes.correction = [0.0; LANES];
-        R::accumulate(self.columns, &mut self.lanes.total, &mut self.lanes.correction);
     }
 }
 
-/// Weights to probabilities.
-struct Divide<'a, R: Real> {
-    columns: &'a mut [Column<R>],
-    lanes: &'a mut PerRow<R>,
+/// The sums of the weights, class after class.
+pub(crate) struct AddUp<'a, R: Real> {
+    pub(crate) columns: &'a [Column<R>],
+    pub(crate) lanes: &'a mut PerRow<R>,
 }
 
-impl<R: Real> Kernel for Divide<'_, R> {
+impl<R: Real> Kernel for AddUp<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let (mut total, mut correction) = ([0.0; LANES], [0.0; LANES]);
+        R::accumulate(self.columns, &mut total, &mut correction);
+        (self.lanes.total, self.lanes.correction) = (total, correction);
+    }
+}
+
+/// 1 over the sum of each row, in two parts.
+pub(crate) struct Invert<'a, R: Real> {
+    pub(crate) lanes: &'a mut PerRow<R>,
+}
+
+impl<R: Real> Kernel for Invert<'_, R> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let lanes = self.lanes;
-        let (mut high, mut low) = ([R::ZERO; LANES], [R::ZERO; LANES]);
         for i in 0..LANES {
             let sum = Double { hi: lanes.total[i], lo: lanes.correction[i] };
-            (high[i], low[i]) = row::inverse(sum);
+            (lanes.high[i], lanes.low[i]) = row::inverse(sum);
         }
+    }
+}
+
+/// Weights times a number for each row, in two parts.
+pub(crate) struct Multiply<'a, R> {
+    pub(crate) columns: &'a mut [Column<R>],
+    pub(crate) high: &'a Column<R>,
+    pub(crate) low: &'a Column<R>,
+}
+
+impl<R: Real> Kernel for Multiply<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let (high, low) = (*self.high, *self.low);
         for column in self.columns {
-            let mut p = *column;
+            simd.one_by_one();
+            let mut product = *column;
             for i in 0..LANES {
-                p[i] = column[i].mul_add(high[i], column[i] * low[i]);
+                product[i] = column[i].mul_add(high[i], column[i] * low[i]);
             }
-            *column = p;
+            *column = product;
         }
     }
 }

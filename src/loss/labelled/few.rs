@@ -5,7 +5,7 @@ use crate::element::Real;
 use crate::exp::{ln_sum_in_f64, weight};
 use crate::loss::distribution::FARTHEST;
 use crate::simd::{Kernel, Simd};
-use crate::softmax::few::{Column, Gather, Peaks, PerRow, Plans, Scatter};
+use crate::softmax::few::{Column, Gather, Multiply, Peaks, PerRow, Plans, Scatter};
 use crate::softmax::plan::Temperings;
 use crate::softmax::row::LANES;
 
@@ -95,7 +95,7 @@ impl<R: Real> Group<R> {
         simd.call(AddUp { group: self });
         simd.call(Finish { group: self });
         let (columns, high, low) = (&mut self.columns[..], &self.high, &self.low);
-        simd.call(Spread { columns, high, low });
+        simd.call(Multiply { columns, high, low });
         simd.call(Scatter { columns: &self.columns, which: &self.ordinary, out });
         for (i, out) in out.chunks_exact_mut(classes).enumerate() {
             if self.ordinary[i] {
@@ -198,29 +198,6 @@ impl<R: Real> Kernel for Finish<'_, R> {
             group.ordinary[i] = fits & (group.lanes.ordinary[i] != R::NO_BITS);
             group.high[i] = R::of_f64(scales[i]);
             group.low[i] = R::of_f64(scales[i] - group.high[i].to_f64());
-        }
-    }
-}
-
-/// Weights to gradients.
-struct Spread<'a, R> {
-    columns: &'a mut [Column<R>],
-    high: &'a Column<R>,
-    low: &'a Column<R>,
-}
-
-impl<R: Real> Kernel for Spread<'_, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let (high, low) = (*self.high, *self.low);
-        for column in self.columns {
-            let mut gradient = *column;
-            for i in 0..LANES {
-                gradient[i] = column[i].mul_add(high[i], column[i] * low[i]);
-            }
-            *column = gradient;
         }
     }
 }
