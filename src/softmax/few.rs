@@ -269,9 +269,10 @@ impl<R: Real> Kernel for Peaks<'_, R> {
 
     #[inline(always)]
     #[expect(clippy::eq_op, reason = "a NaN is what differs from itself")]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let mut max = [R::NEG_INFINITY; LANES];
         for column in self.columns {
+            simd.one_by_one();
             let mut larger = max;
             for i in 0..LANES {
                 // A NaN on either side fails the comparison: it enters, and stays.
@@ -317,9 +318,10 @@ impl<R: Real> Kernel for Weigh<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let PerRow { factor, factor_low, round, floor, .. } = *self.lanes;
         for column in &mut *self.columns {
+            simd.one_by_one();
             let mut weights = *column;
             for i in 0..LANES {
                 let shift = Shift {

@@ -170,11 +170,12 @@ impl<R: Real> Kernel for Weigh<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Weigh { group, classes } = self;
         let (shifts, max) = (group.lanes.shifts(), group.lanes.max);
         let mut maxima = [R::ZERO; LANES];
         for (column, others) in group.columns[..classes].iter().zip(&mut group.others) {
+            simd.one_by_one();
             let (mut below, mut count) = ([R::ZERO; LANES], maxima);
             for i in 0..LANES {
                 let x = column[i];
@@ -306,10 +307,11 @@ impl<R: Real> Kernel for Subtract<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Subtract { group, classes } = self;
         let (max, inverse, logs) = (group.lanes.max, group.inverse, group.log_normaliser);
         for column in &mut group.columns[..classes] {
+            simd.one_by_one();
             let mut log = *column;
             for i in 0..LANES {
                 log[i] = log_p(column[i], max[i].to_f64(), inverse.of(i), logs.of(i));

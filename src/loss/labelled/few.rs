@@ -119,7 +119,7 @@ impl<R: Real> Kernel for Weigh<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Weigh { group } = self;
         let (shifts, max) = (group.lanes.shifts(), group.lanes.max);
         let mut top = [R::ZERO; LANES];
@@ -129,6 +129,7 @@ impl<R: Real> Kernel for Weigh<'_, R> {
         let mut maxima = [R::ZERO; LANES];
         let columns = group.columns.iter_mut();
         for ((column, others), moments) in columns.zip(&mut group.others).zip(&mut group.moments) {
+            simd.one_by_one();
             let (mut weights, mut below) = ([R::ZERO; LANES], [R::ZERO; LANES]);
             let (mut moment, mut count) = ([R::ZERO; LANES], maxima);
             for i in 0..LANES {
