@@ -150,14 +150,13 @@ pub fn cross_entropy_into<'a, 't, T: Element>(
     }
     let masses = truth.masses(&weights, options.reduction)?;
     refuse_zero(taus, &weights)?;
-    let shares = Shares::new(weights, options.reduction, &masses)?;
-    let mut losses = vec![0.0; rows];
+    let mut shares = Shares::new(weights, options.reduction, &masses)?;
+    let mut losses = std::mem::take(&mut shares.weights);
     let LossMut { logits: out, tau } = gradient;
     T::run(EachRow {
         logits,
         truth: truth.truth,
         taus,
-        weights: &shares.weights,
         out: Out { losses: &mut losses, logits: out, tau },
         classes: options.class_weights,
         smoothing,
@@ -249,6 +248,7 @@ impl<T: Element> Target<'_, '_, T> {
 
 /// Where a row's loss and gradients go.
 pub(super) struct Out<'a, T> {
+    /// Of [`EachRow`] the weights of the rows, until their losses are there: of short rows, memory for both is felt.
     pub(super) losses: &'a mut [f64],
     pub(super) logits: &'a mut [T],
     pub(super) tau: &'a mut [f64],
@@ -270,7 +270,6 @@ pub(crate) struct EachRow<'a, T> {
     logits: Rows<'a, T>,
     truth: Truth<'a, T>,
     taus: Temperatures<'a>,
-    weights: &'a [f64],
     out: Out<'a, T>,
     classes: Option<&'a [f64]>,
     smoothing: f64,
@@ -282,7 +281,7 @@ impl<T: Element> Kernel for EachRow<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let EachRow { logits, truth, taus, weights, mut out, .. } = self;
+        let EachRow { logits, truth, taus, mut out, .. } = self;
         let EachRow { classes: class_weights, smoothing, divisor, .. } = self;
         let mut labelled = match truth {
             Truth::Labels(labels) if smoothing == 0.0 => {
@@ -291,7 +290,6 @@ impl<T: Element> Kernel for EachRow<'_, T> {
                     logits,
                     labels,
                     temperings,
-                    weights,
                     class_weights,
                     divisor,
                     space,
@@ -302,16 +300,19 @@ impl<T: Element> Kernel for EachRow<'_, T> {
         let (classes, temperings) = (logits.classes(), Temperings::<f64>::new(taus));
         let mut distribution = Distribution::default();
         let (mut row, mut target, mut errors) = (Vec::new(), Vec::new(), Vec::new());
-        for start in (0..weights.len()).step_by(ROWS) {
-            let end = (start + ROWS).min(weights.len());
+        for start in (0..logits.rows()).step_by(ROWS) {
+            let end = (start + ROWS).min(logits.rows());
+            let mut weights = [0.0; ROWS];
+            weights[..end - start].copy_from_slice(&out.losses[start..end]);
             let done = match &mut labelled {
-                Some(labelled) => labelled.rows(simd, start, end, &mut out),
+                Some(labelled) => labelled.rows(simd, start, end, &weights, &mut out),
                 None => [false; ROWS],
             };
             for i in (start..end).filter(|i| !done[i - start]) {
                 let logits = &logits.as_slice()[i * classes..(i + 1) * classes];
                 let out_logits = &mut out.logits[i * classes..(i + 1) * classes];
-                if weights[i] == 0.0 {
+                let weight = weights[i - start];
+                if weight == 0.0 {
                     out_logits.fill(T::of_f64(0.0));
                     (out.losses[i], out.tau[i]) = (0.0, 0.0);
                     continue;
@@ -336,13 +337,13 @@ impl<T: Element> Kernel for EachRow<'_, T> {
                 }
                 smooth(&mut target, smoothing, &distribution);
                 Target { truth, classes: class_weights }.weigh(&mut target);
-                let factor = weights[i] / divisor;
+                let factor = weight / divisor;
                 let inverse = Inverse::new(&tempering);
                 let (loss, slope) = of_row(&distribution, &target, &mut errors);
                 for (out, error) in out_logits.iter_mut().zip(&errors) {
                     *out = T::of_f64(inverse.times(error * factor));
                 }
-                out.losses[i] = weights[i] * loss;
+                out.losses[i] = weight * loss;
                 out.tau[i] = inverse.times(slope * factor);
             }
         }
@@ -363,15 +364,13 @@ impl<T: Element> Job for EachRow<'_, T> {
         let (out, out_right) = self.out.split_at(row, self.logits.classes());
         let (logits, logits_right) = self.logits.split_at(row);
         let (taus, taus_right) = self.taus.split_at(row);
-        let (weights, weights_right) = self.weights.split_at(row);
         let EachRow { classes, smoothing, divisor, .. } = self;
         (
-            EachRow { logits, truth, taus, weights, out, classes, smoothing, divisor },
+            EachRow { logits, truth, taus, out, classes, smoothing, divisor },
             EachRow {
                 logits: logits_right,
                 truth: truth_right,
                 taus: taus_right,
-                weights: weights_right,
                 out: out_right,
                 classes,
                 smoothing,

@@ -32,8 +32,6 @@ pub(super) struct Labelled<'a, T: Element> {
     pub(super) logits: Rows<'a, T>,
     pub(super) labels: Labels<'a>,
     pub(super) temperings: Temperings<'a, T::Real>,
-    /// Of the rows, and of the classes.
-    pub(super) weights: &'a [f64],
     pub(super) class_weights: Option<&'a [f64]>,
     pub(super) divisor: f64,
     pub(super) space: Space<T::Real>,
@@ -53,30 +51,28 @@ impl<R: Real> Space<R> {
 }
 
 impl<T: Element> Labelled<'_, T> {
-    /// Up to [`ROWS`] rows from `start` on; which of them are done.
+    /// Up to [`ROWS`] rows from `start` on, with their weights; which of them are done.
     #[inline(always)]
     pub(super) fn rows<S: Simd>(
         &mut self,
         simd: S,
         start: usize,
         end: usize,
+        weights: &[f64; ROWS],
         out: &mut Out<'_, T>,
     ) -> [bool; ROWS] {
         if T::Real::IN_DOUBLE || self.logits.classes() > FEW {
-            self.one_by_one(simd, start, end, out)
+            self.one_by_one(simd, start, end, weights, out)
         } else {
-            self.together(simd, start, end, out)
+            self.together(simd, start, end, weights, out)
         }
     }
 
     /// A row's label and how much its loss counts; `None` where the row does not count.
     #[inline(always)]
-    fn label(&self, i: usize) -> Option<(usize, f64)> {
+    fn label(&self, i: usize, weight: f64) -> Option<(usize, f64)> {
         let label = self.labels.of_row(i)?;
-        let weight = match self.class_weights {
-            Some(weights) => self.weights[i] * weights[label],
-            None => self.weights[i],
-        };
+        let weight = self.class_weights.map_or(weight, |weights| weight * weights[label]);
         if weight > 0.0 { Some((label, weight)) } else { None }
     }
 
@@ -86,12 +82,13 @@ impl<T: Element> Labelled<'_, T> {
         simd: S,
         start: usize,
         end: usize,
+        weights: &[f64; ROWS],
         out: &mut Out<'_, T>,
     ) -> [bool; ROWS] {
         let (rows, classes) = (self.logits.rows(), self.logits.classes());
         let mut done = [false; ROWS];
         for i in start..end {
-            let Some((label, weight)) = self.label(i) else { continue };
+            let Some((label, weight)) = self.label(i, weights[i - start]) else { continue };
             let factor = weight / self.divisor;
             let ahead = if i + 1 < rows && classes <= FETCH_AHEAD { classes } else { 0 };
             let tempering = &self.temperings.of_row(i);
@@ -124,16 +121,17 @@ impl<T: Element> Labelled<'_, T> {
         simd: S,
         start: usize,
         end: usize,
+        weights: &[f64; ROWS],
         out: &mut Out<'_, T>,
     ) -> [bool; ROWS] {
         let classes = self.logits.classes();
         let mut group =
             self.space.group.take().unwrap_or_else(|| Group::new(&self.temperings, classes));
-        let mut weights = [0.0; ROWS];
+        let mut weights = *weights;
         for (i, lane) in (start..end).zip(0..ROWS) {
             // What does not count goes along, with a factor of 0.
-            let (label, weight) = self.label(i).unwrap_or((0, 0.0));
-            (weights[lane], group.labels[lane]) = (weight, label);
+            (group.labels[lane], weights[lane]) =
+                self.label(i, weights[lane]).unwrap_or((0, 0.0));
         }
         for (factor, weight) in group.factor.iter_mut().zip(weights) {
             *factor = weight / self.divisor;
