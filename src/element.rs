@@ -18,9 +18,13 @@ impl Element for half::f16 {}
 #[cfg(feature = "half")]
 impl Element for half::bf16 {}
 
+/// Numbers that are converted together: of 16 bits, a line of the cache.
+pub(crate) const LINE: usize = 32;
+
 pub(crate) mod private {
-    use super::Real;
+    use super::{LINE, Real};
     use crate::compiled::Jobs;
+    use crate::simd::Simd;
 
     /// How a type is read and written by the kernels.
     pub trait Element: Copy + Send + Sync + 'static + Jobs<Self> {
@@ -39,6 +43,21 @@ pub(crate) mod private {
         /// The numbers themselves, where they need no conversion.
         fn as_real(values: &[Self]) -> Option<&[Self::Real]>;
         fn as_real_mut(values: &mut [Self]) -> Option<&mut [Self::Real]>;
+
+        /// Whether a conversion is an instruction, and fits into a sweep that does something else as well. That of bf16 is
+        /// several, and faster in a sweep of its own.
+        const BY_THE_WAY: bool = false;
+        /// As [`read`](Element::read) and [`write`](Element::write), as a step of a sweep.
+        #[inline(always)]
+        #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+        fn widen<S: Simd>(_: S, from: &[Self; LINE]) -> [Self::Real; LINE] {
+            from.map(|x| Self::Real::of_f64(x.to_f64()))
+        }
+        #[inline(always)]
+        #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+        fn narrow<S: Simd>(_: S, from: &[Self::Real; LINE]) -> [Self; LINE] {
+            from.map(|x| Self::of_f64(x.to_f64()))
+        }
     }
 }
 
@@ -286,9 +305,10 @@ use crate::simd::half::{Narrow, Widen};
 
 #[cfg(feature = "half")]
 macro_rules! half {
-    ($half:ty) => {
+    ($half:ty { $($step:item)* }) => {
         impl private::Element for $half {
             type Real = f32;
+            $($step)*
 
             #[inline(always)]
             fn of_f64(value: f64) -> Self {
@@ -317,6 +337,28 @@ macro_rules! half {
 }
 
 #[cfg(feature = "half")]
-half!(half::f16);
+half!(half::f16 {
+    const BY_THE_WAY: bool = true;
+
+    #[inline(always)]
+    #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+    fn widen<S: Simd>(simd: S, from: &[Self; LINE]) -> [f32; LINE] {
+        let mut to = [0.0; LINE];
+        for (from, to) in from.as_chunks().0.iter().zip(to.as_chunks_mut().0) {
+            *to = simd.widen(from);
+        }
+        to
+    }
+
+    #[inline(always)]
+    #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+    fn narrow<S: Simd>(simd: S, from: &[f32; LINE]) -> [Self; LINE] {
+        let mut to = [half::f16::ZERO; LINE];
+        for (from, to) in from.as_chunks().0.iter().zip(to.as_chunks_mut().0) {
+            *to = simd.narrow(from);
+        }
+        to
+    }
+});
 #[cfg(feature = "half")]
-half!(half::bf16);
+half!(half::bf16 {});

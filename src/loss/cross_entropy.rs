@@ -286,14 +286,7 @@ impl<T: Element> Kernel for EachRow<'_, T> {
         let mut labelled = match truth {
             Truth::Labels(labels) if smoothing == 0.0 => {
                 let (temperings, space) = (Temperings::new(taus), Space::new());
-                Some(Labelled {
-                    logits,
-                    labels,
-                    temperings,
-                    class_weights,
-                    divisor,
-                    space,
-                })
+                Some(Labelled { logits, labels, temperings, class_weights, divisor, space })
             }
             _ => None,
         };

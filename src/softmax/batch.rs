@@ -50,8 +50,14 @@ impl<T: Element> Kernel for Map<'_, T> {
                 map(simd, function, row, out, &tempering, &mut space, next);
             } else {
                 // f16, bf16: the row in f32, and back.
-                let row = Some(in_real(row.unwrap_or(out), &mut wide));
                 wide_out.resize(classes, T::Real::ZERO);
+                if T::BY_THE_WAY && matches!(function, Function::Softmax) {
+                    wide.resize(classes, T::Real::ZERO);
+                    let wide = [&mut wide[..], &mut wide_out];
+                    row::softmax_by_way_of(simd, row, out, wide, &tempering, &mut space);
+                    continue;
+                }
+                let row = Some(in_real(row.unwrap_or(out), &mut wide));
                 map(simd, function, row, &mut wide_out, &tempering, &mut space, 0);
                 T::write(&wide_out, out);
             }

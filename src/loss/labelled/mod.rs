@@ -130,8 +130,7 @@ impl<T: Element> Labelled<'_, T> {
         let mut weights = *weights;
         for (i, lane) in (start..end).zip(0..ROWS) {
             // What does not count goes along, with a factor of 0.
-            (group.labels[lane], weights[lane]) =
-                self.label(i, weights[lane]).unwrap_or((0, 0.0));
+            (group.labels[lane], weights[lane]) = self.label(i, weights[lane]).unwrap_or((0, 0.0));
         }
         for (factor, weight) in group.factor.iter_mut().zip(weights) {
             *factor = weight / self.divisor;
