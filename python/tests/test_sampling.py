@@ -272,6 +272,53 @@ def test_the_adaptor_for_transformers() -> None:
         sampling(ids, scores)
 
 
+def test_generate() -> None:
+    """transformers' own `generate`, with a small model of random weights: what it writes is what `sample` draws."""
+    torch = pytest.importorskip("torch", reason="torch is not installed: make test-torch installs it")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed: pip install transformers")
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        vocab_size=101, n_positions=64, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0, pad_token_id=0
+    )
+    model = transformers.GPT2LMHeadModel(config).eval()
+    prompts = torch.tensor([[5, 6, 7], [8, 9, 10]])
+    how = {"temperature": 0.7, "top_p": 0.9, "repetition_penalty": 1.2}
+
+    def written(sampling: Sampling, prompts: object = prompts) -> object:
+        return model.generate(
+            prompts,
+            attention_mask=torch.ones_like(prompts),
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            max_new_tokens=12,
+            min_new_tokens=12,
+            logits_processor=transformers.LogitsProcessorList([sampling]),
+        )
+
+    seeded = written(Sampling(seed=3, stream=[0, 1], **how))
+    assert seeded.shape == (2, 15)
+    assert torch.equal(seeded, written(Sampling(seed=3, stream=[0, 1], **how)))
+    assert torch.equal(seeded[1:], written(Sampling(seed=3, stream=1, **how), prompts[1:]))
+    # The same, token by token, without generate; its own min_new_tokens masks the token that ends a text.
+    ids = prompts
+    for _ in range(12):
+        with torch.no_grad():
+            scores = model(ids).logits[:, -1].float().numpy()
+        scores[:, 0] = -np.inf
+        drawn = sa.sample(scores, seed=3, stream=[0, 1], position=ids.shape[1], history=ids.numpy(), **how)
+        ids = torch.cat([ids, torch.from_numpy(drawn)[:, None]], dim=1)
+    assert torch.equal(seeded, ids)
+    # Without a seed torch draws, from ours: never what the filters leave out.
+    free = written(Sampling(**how))
+    for end in range(3, 15):
+        with torch.no_grad():
+            scores = model(free[:, :end]).logits[:, -1].float().numpy()
+        scores[:, 0] = -np.inf
+        p = sa.probabilities(scores, history=free[:, :end].numpy(), **how)
+        assert (p[[0, 1], free[:, end].numpy()] > 0).all()
+
+
 def test_tensors() -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed: make test-torch installs it")
     import softargmax.torch as st
