@@ -26,7 +26,11 @@ fn a_label_that_is_null() {
     refused(
         &folder,
         &["fit", "x.parquet", "--labels", ":label"],
-        &["row 70: null, where a label belongs", "\nhint: leave the row out", "--ignore-label"],
+        &[
+            "x.parquet:label: row 70: null, where a number belongs",
+            "\nhint: leave the row out",
+            "--ignore-label",
+        ],
     );
 }
 
@@ -43,7 +47,11 @@ fn a_batch_that_is_damaged() {
         frames.iter().for_each(|&at| bytes[at..at + 4].fill(0xff));
         let folder = Folder::with("x.arrow", &bytes);
         let args = ["fit", "x.arrow", "--labels", ":label"];
-        refused(&folder, &args, &["x.arrow: row 154: is damaged: ", "\nhint: copy or write it"]);
+        refused(
+            &folder,
+            &args,
+            &["x.arrow:label: row 154", ": is damaged: ", "\nhint: copy or write it again"],
+        );
     }
 }
 
@@ -55,17 +63,20 @@ fn shards_of_csv() {
     for (name, range) in [("a", 0..40), ("b", 40..41), ("c", 41..90)] {
         folder.write(&format!("logs/{name}.csv"), &crate::tables::csv(&rows.slice(range)));
     }
+    let lines: String = rows.labels.iter().map(|label| format!("{label}\n")).collect();
+    folder.write("labels.csv", lines.as_bytes());
     let fit = |logits: &str| {
         let logits = format!("{logits}:logit_*");
-        let document = json(&folder, &["fit", &logits, "--labels", ":label"], 0);
+        let document = json(&folder, &["fit", &logits, "--labels", "labels.csv"], 0);
         ["temperature", "std_error", "nll_after", "rows"].map(|name| document[name].clone())
     };
     let expected = fit("whole.csv");
     assert_eq!((fit("logs"), fit("logs/*.csv")), (expected.clone(), expected));
-
-    // The header is of each; a row is counted in its own.
-    let wrong = b"logit_0,label,logit_1,logit_2\n1,0,2,3\n1,0,x,3\n";
-    folder.write("logs/b.csv", wrong);
     let args = ["fit", "logs:logit_*", "--labels", ":label"];
+    refused(&folder, &args, &["labels in several files must not be CSV", "\nhint: join them"]);
+
+    // Every shard has a header; a line is counted in its own.
+    folder.write("logs/b.csv", b"logit_0,label,logit_1,logit_2\n1,0,2,3\n1,0,x,3\n");
+    let args = ["fit", "logs:logit_*", "--labels", "labels.csv"];
     refused(&folder, &args, &["logs/b.csv: ", "line 3", "'x'"]);
 }
