@@ -444,10 +444,44 @@ mod tests {
         let best = fit.estimate.unwrap().temperature.tau();
         for off in [1.06, 0.94] {
             let start = Temperature::new(best * off).unwrap();
-            let solver = search(TemperatureSolver::new(classes, None).starting_at(start), 1);
-            let asked = solver.next_scan().unwrap().temperatures().next().unwrap().tau();
-            assert!((asked / best - 1.0).abs() < 1e-5, "{off}: {:e}", asked / best - 1.0);
-            assert_eq!(search(solver, 9).fit().passes, 2);
+            let new = || TemperatureSolver::new(classes, None).starting_at(start);
+            let draft = search(new().roughly(), 1).fit().estimate.unwrap().temperature.tau();
+            assert!((draft / best - 1.0).abs() < 1e-5, "{off}: {:e}", draft / best - 1.0);
+            assert_eq!(search(new(), 9).fit().passes, 2);
+        }
+    }
+
+    #[test]
+    fn a_scale_of_few_bits_is_near_and_its_own() {
+        for beta in [1e-300, 0.3, 1.0, 1.0009, 1.0011, 1.9999, 7e100] {
+            let rounded = of_few_bits(beta);
+            assert!((rounded / beta - 1.0).abs() <= 1.0 / 1024.0, "{beta} {rounded}");
+            assert_eq!(of_few_bits(rounded), rounded);
+            assert_eq!(of_few_bits(4.0 * beta), 4.0 * rounded);
+        }
+    }
+
+    /// Of two neighbours, each of which may place it with the other, one is taken.
+    #[test]
+    fn in_the_middle_between_two_scales_a_search_ends() {
+        let middle = 1.0 + 1.0 / 1024.0;
+        for nudge in [1.0 - 1e-15, 1.0, 1.0 + 1e-15] {
+            // Right three times of four: exp(β gap) = 3.
+            let gap = libm::log(3.0) / middle * nudge;
+            let logits = [gap, 0.0, gap, 0.0, gap, 0.0, gap, 0.0];
+            for start in [0.95, 0.999, 1.001, 1.05] {
+                let start = Temperature::from_scale(middle * start).unwrap();
+                let mut solver = TemperatureSolver::new(2, None).starting_at(start);
+                while let Some(mut scan) = solver.next_scan() {
+                    let labels = Labels::new(&[0, 0, 1, 0], 2).unwrap();
+                    scan.add(Rows::new(&logits, 2).unwrap(), labels, None).unwrap();
+                    solver.take(&scan);
+                }
+                let fit = solver.fit();
+                let tau = fit.estimate.unwrap().temperature.tau();
+                assert!((tau * middle / nudge - 1.0).abs() < 1e-14, "{start}: {tau}");
+                assert!(fit.passes <= 3, "{start}: {} passes", fit.passes);
+            }
         }
     }
 }
