@@ -96,10 +96,9 @@ pub(crate) struct RowsArgs {
     pub(crate) logits: String,
 }
 
-/// The temperature under which labels are most likely, with its error, in one pass.
+/// The temperature under which labels are most likely, with its error, in two passes.
 ///
-/// The answer has the same bits for any number of executors, and if some of them die on the way: those of
-/// softargmax scan and merge.
+/// The answer has the same bits for any number of executors, and if some of them die on the way: those of softargmax fit.
 #[derive(Args, Debug)]
 pub(crate) struct FitArgs {
     #[command(flatten)]
@@ -125,7 +124,11 @@ pub(crate) struct FitArgs {
     #[arg(long = "where", value_name = "CONDITION")]
     pub(crate) condition: Option<String>,
 
-    /// Into how many tasks the pass is cut; twice the cores of all executors are good
+    /// Only one pass: seven digits of the temperature, with the bits of softargmax scan and merge
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// Into how many tasks a pass is cut; twice the cores of all executors are good
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) tasks: u16,
 

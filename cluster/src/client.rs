@@ -1,8 +1,8 @@
 //! The two that ask: `fit` and `apply`.
 //!
 //! ```text
-//! fit      one query, select temperature_fit(…), in as many tasks as are asked for; asked again if an executor that held
-//!          the answer died
+//! fit      two queries, select temperature_fit(…) and, near what that finds, select temperature_fit_near(…), each in as
+//!          many tasks as are asked for; asked again if an executor that held the answer died
 //! apply    for every file a query of one task, copy (select …, softmax(…)) to …, several at a time; the file is
 //!          renamed into the folder when it is whole
 //! ```
@@ -11,6 +11,9 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use ballista::prelude::{SessionConfigExt, SessionContextExt};
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::compute::{cast, concat_batches};
+use datafusion::arrow::datatypes::{DataType, Float64Type};
 use datafusion::dataframe::DataFrameWriteOptions;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
@@ -26,20 +29,32 @@ use crate::nodes::host_and_port;
 const ATTEMPTS: usize = 3;
 
 pub(crate) async fn fit(args: &FitArgs) -> Result<(), SqlError> {
+    let columns = format!("{}, {}", name(&args.rows.logits), label(args)?);
     let weight = args.weight.as_ref().map_or(String::new(), |column| format!(", {}", name(column)));
-    let call =
-        format!("temperature_fit({}, {}{weight}) as fit", name(&args.rows.logits), label(args)?);
+    let mut answer = ask(args, &format!("temperature_fit({columns}{weight})")).await?;
+    if !args.once
+        && let Some(near) = near(args, &answer)?
+    {
+        answer = ask(args, &format!("temperature_fit_near({columns}, {near}{weight})")).await?;
+    }
+    let mut output = Output::open(None, Some(args.format), answer.schema())?;
+    output.write(&answer)?;
+    output.finish()
+}
+
+/// What an aggregate of the rows is, as `fit`; of every group, where there are groups.
+async fn ask(args: &FitArgs, call: &str) -> Result<RecordBatch, SqlError> {
     let from = format!("from {}", text(&args.rows.files));
     let condition = args.condition.as_ref().map_or(String::new(), |rows| format!(" where {rows}"));
     let query = match &args.by {
         Some(by) => {
             let by = name(by);
-            format!("select {by}, {call} {from}{condition} group by {by} order by {by}")
+            format!("select {by}, {call} as fit {from}{condition} group by {by} order by {by}")
         }
-        None => format!("select {call} {from}{condition}"),
+        None => format!("select {call} as fit {from}{condition}"),
     };
     let mut attempt = 1;
-    let answer = loop {
+    loop {
         let context = remote(&args.rows, usize::from(args.tasks)).await?;
         let asked = async {
             FileTables::register(&context, &query).await?;
@@ -57,21 +72,42 @@ pub(crate) async fn fit(args: &FitArgs) -> Result<(), SqlError> {
         })?;
         let schema = std::sync::Arc::new(frame.schema().as_arrow().clone());
         match frame.collect().await {
-            Ok(batches) => break (schema, batches),
+            Ok(batches) => {
+                let schema = batches.first().map_or(schema, |batch| batch.schema());
+                return Ok(concat_batches(&schema, &batches).map_err(DataFusionError::from)?);
+            }
             Err(error) if attempt < ATTEMPTS && !is_of_rows(&error) => {
                 eprintln!("warning: asked again, because: {}", error.strip_backtrace());
                 attempt += 1;
             }
             Err(error) => return Err(placed(&query, error).await),
         }
-    };
-    let (schema, batches) = answer;
-    let schema = batches.first().map_or(schema, |batch| batch.schema());
-    let mut output = Output::open(None, Some(args.format), schema)?;
-    for batch in &batches {
-        output.write(batch)?;
     }
-    output.finish()
+}
+
+/// The temperatures of an answer in SQL, as what lies near those of its rows; `None` where there are none.
+fn near(args: &FitArgs, answer: &RecordBatch) -> Result<Option<String>, SqlError> {
+    let fits = answer.column(answer.num_columns() - 1).as_struct();
+    let taus = fits.column(1).as_primitive::<Float64Type>();
+    if taus.null_count() == taus.len() {
+        return Ok(None);
+    }
+    let Some(by) = &args.by else { return Ok(Some(format!("{:?}", taus.value(0)))) };
+    let groups = cast(answer.column(0), &DataType::Utf8).map_err(DataFusionError::from)?;
+    let groups = groups.as_string::<i32>();
+    let (mut of_null, mut of_others) = ("null".to_owned(), String::new());
+    for (group, tau) in groups.iter().zip(taus) {
+        match (group, tau) {
+            (Some(group), Some(tau)) => {
+                of_others.push_str(&format!(" when {} then {tau:?}", text(group)));
+            }
+            (None, Some(tau)) => of_null = format!("{tau:?}"),
+            (_, None) => {}
+        }
+    }
+    // One that is never there, so that there is one.
+    let of_others = format!("case cast({} as varchar){of_others} when null then 1.0 end", name(by));
+    Ok(Some(format!("case when {} is null then {of_null} else {of_others} end", name(by))))
 }
 
 pub(crate) async fn apply(args: &ApplyArgs) -> Result<(), SqlError> {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use datafusion::arrow::array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::Float32Type;
 use rows::{CLASSES, Data, Layout};
-use softargmax::{Labels, Rows, Scan, TemperatureFit, softmax_rows};
+use softargmax::{Rows, TemperatureFit, softmax_rows};
 
 /// What is waited for at most.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -156,21 +156,22 @@ fn a_fit_and_what_is_applied_have_the_bits_of_the_library() {
     data.write(folder.path(), 5, Layout::FixedSizeList);
     let files = glob(folder.path());
     let answer = cluster.ask(&["fit", &files, "--format", "json"]).output().unwrap();
-    assert_same(&json(&answer)["rows"][0]["fit"], &data.fit());
-    let answer = cluster.ask(&["fit", &files, "--by", "model", "--tasks", "3", "--format", "json"]);
-    let answer = json(&{ answer }.output().unwrap());
+    assert_same(&json(&answer)["rows"][0]["fit"], &data.exact_fit(None));
+    let by_model = ["fit", &files, "--by", "model", "--tasks", "3", "--format", "json"];
+    let answer = json(&cluster.ask(&by_model).output().unwrap());
+    let once = json(&cluster.ask(&[&by_model[..], &["--once"]].concat()).output().unwrap());
     for (row, model) in ["first", "second"].into_iter().enumerate() {
         assert_eq!(answer["rows"][row]["model"], model);
-        assert_same(&answer["rows"][row]["fit"], &data.of_model(model).fit());
+        let of_model = data.of_model(model);
+        assert_same(&answer["rows"][row]["fit"], &of_model.exact_fit(None));
+        assert_same(&once["rows"][row]["fit"], &of_model.fit());
     }
     // Rows of class 0 weigh nothing, those of class 9 most.
     let weights: Vec<f64> = data.labels.iter().map(|&label| label as f64).collect();
-    let mut scan = Scan::over_octaves(CLASSES, -8, 8);
-    let (logits, labels) = (Rows::new(&data.logits, CLASSES), Labels::new(&data.labels, CLASSES));
-    scan.add(logits.unwrap(), labels.unwrap(), Some(&weights)).unwrap();
     let answer = cluster.ask(&["fit", &files, "--weight", "label", "--format", "json"]);
     let answer = json(&{ answer }.output().unwrap());
-    assert_same(&answer["rows"][0]["fit"], &TemperatureFit::from_scan(&scan, None));
+    assert_same(&answer["rows"][0]["fit"], &data.exact_fit(Some(&weights)));
+    the_bits_of_all_engines(&cluster);
     // Both have worked.
     assert!((0..2).all(|at| cluster.log(at).contains("Finished task")));
 
@@ -191,6 +192,22 @@ fn a_fit_and_what_is_applied_have_the_bits_of_the_library() {
     assert_eq!(probabilities(&out, 5), want.unwrap());
     assert!(apply().contains("5 of them were there"));
     the_page_is_right(&cluster, &data);
+}
+
+/// Of the rows of fixtures/same_bits.json, to which files, SQL and Python's engines are held too.
+fn the_bits_of_all_engines(cluster: &Cluster) {
+    let (data, pinned) = (Data::digits(), Data::pinned());
+    let folder = tempfile::tempdir().unwrap();
+    data.write(folder.path(), 3, Layout::List);
+    let fit = ["fit", &glob(folder.path()), "--format", "json"];
+    for (arguments, want) in
+        [(&fit[..], &pinned["fit"]), (&[&fit[..], &["--once"]].concat(), &pinned["scan"])]
+    {
+        let answer = json(&cluster.ask(arguments).output().unwrap());
+        for (name, want) in want.as_object().unwrap() {
+            assert_eq!(answer["rows"][0]["fit"][name], *want, "{name} of {arguments:?}");
+        }
+    }
 }
 
 /// The commands of docs/scale.md, asked of this cluster. Those that would go on for ever are parsed alone.
@@ -302,7 +319,7 @@ fn what_is_wrong_is_named_by_file_and_row_and_nothing_is_left_of_it() {
     let of_models = Data { labels, logits: data.logits.clone(), models: data.models.clone() };
     assert_eq!(
         answer["rows"][0]["fit"]["temperature"].as_f64(),
-        of_models.fit().estimate.map(|found| found.temperature.tau())
+        of_models.exact_fit(None).estimate.map(|found| found.temperature.tau())
     );
 
     // Columns, paths and temperatures that are not there.
@@ -379,6 +396,6 @@ fn an_executor_killed_with_a_task_in_flight_costs_nothing_but_time() {
     assert!(!lost.is_empty() && lost == begun, "{begun:?} {lost:?}");
     assert!(asked.try_wait().unwrap().is_none(), "the fit was over before");
     let answer = asked.wait_with_output().unwrap();
-    assert_same(&json(&answer)["rows"][0]["fit"], &data.fit());
+    assert_same(&json(&answer)["rows"][0]["fit"], &data.exact_fit(None));
     eprintln!("killed with {lost:?} in flight, answered {:?} later", started.elapsed());
 }

@@ -1,10 +1,14 @@
 """The recipes of examples/engines, each run as a program over files of its own: the bits of one process, whatever the engine.
 
+They are those of fixtures/same_bits.json, to which files of four formats, SQL and Ballista are held too
+(cli/tests/same_bits.rs, sql/tests/sql/same_bits.rs, cluster/tests/cluster.rs).
+
 An engine that is not installed is not tested: pip install pysail 'pyspark-client<4.3' daft polars 'ray[data]'; for Spark itself
 pyspark[sql] in place of pyspark-client, and Java 17. Spark runs here, two tasks at a time in Python processes of its own.
 """
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -21,7 +25,7 @@ pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip instal
 import pyarrow.parquet  # noqa: E402
 import softargmax.arrow  # noqa: E402
 
-FILES, ROWS, CLASSES = 5, 400, 10
+FILES, CLASSES = 5, 10
 NEEDS = {"polars": ["polars"], "daft": ["daft"], "sail": ["pysail", "pyspark"], "ray": ["ray"], "spark": ["pyspark", "pandas"]}
 
 
@@ -36,22 +40,50 @@ def missing(engine: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def rows() -> tuple[np.ndarray, np.ndarray]:
+    """The digits four times: as they are, and by factors that are exact."""
+    digits = Path(__file__).resolve().parents[2] / "examples/digits"
+    if not digits.exists():
+        pytest.skip("not in a checkout: examples/digits is missing")
+    logits, labels = np.load(digits / "logits.npy"), np.load(digits / "labels.npy")
+    return np.concatenate([logits * np.float32(factor) for factor in (1, 0.5, 0.25, 2)]), np.tile(labels, 4)
+
+
+@pytest.fixture(scope="module")
+def logs(rows: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("logs")
-    random = np.random.default_rng(8)
-    for i in range(FILES):
-        labels = random.integers(CLASSES, size=ROWS)
-        logits = random.normal(size=(ROWS, CLASSES)).astype("f4") * 4
-        logits[np.arange(ROWS), labels] += 4
+    for i, (logits, labels) in enumerate(zip(*(np.array_split(of, FILES) for of in rows))):
         lists = pa.FixedSizeListArray.from_arrays(logits.ravel(), CLASSES)
         table = pa.table({"logits": lists.cast(pa.list_(pa.float32())), "label": labels})
         pyarrow.parquet.write_table(table, folder / f"{i}.parquet", row_group_size=150)
     return folder
 
 
+@pytest.fixture
+def pinned(repository: Path) -> dict:
+    return json.loads((repository / "fixtures/same_bits.json").read_text())
+
+
+def same(got: softargmax.TemperatureFit, want: dict) -> None:
+    for name, value in want.items():
+        found = getattr(got, "tau" if name == "temperature" else name)
+        assert (list(found) if name == "interval" else found) == value, name
+
+
+def test_without_an_engine(rows: tuple[np.ndarray, np.ndarray], logs: Path, pinned: dict) -> None:
+    # Begins at a sample of them; record batches do at τ = 1.
+    same(softargmax.fit_temperature(*rows), pinned["fit"])
+    batches = pyarrow.parquet.read_table(logs).to_batches(max_chunksize=100)
+    ask = lambda question: [softargmax.arrow.partial_stats(batch, question=question) for batch in batches]  # noqa: E731
+    same(softargmax.arrow.fit_temperature(ask), pinned["fit"])
+    same(softargmax.arrow.fit(softargmax.arrow.partial_stats(batch) for batch in batches), pinned["scan"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", NEEDS)
-def test_recipes(repository: Path, logs: Path, tmp_path: Path, engine: str) -> None:
+def test_recipes(
+    repository: Path, rows: tuple[np.ndarray, np.ndarray], logs: Path, pinned: dict, tmp_path: Path, engine: str
+) -> None:
     if missing(engine):
         pytest.skip(f"{', '.join(missing(engine))} not installed")
     out = tmp_path / ("out.parquet" if engine == "polars" else "out")
@@ -62,16 +94,16 @@ def test_recipes(repository: Path, logs: Path, tmp_path: Path, engine: str) -> N
     run = subprocess.run(command, capture_output=True, text=True, timeout=900, env=environment)
     assert run.returncode == 0, run.stdout + run.stderr
     table = pyarrow.parquet.read_table(logs)
-    want = softargmax.arrow.fit_temperature(lambda question: softargmax.arrow.partial_stats(table, question=question))
-    assert want.rows == FILES * ROWS and want.outcome == "converged"
-    line = f"temperature {want.tau!r} ± {want.std_error!r}, {want.rows} rows, converged"
+    want = pinned["fit"]
+    line = f"temperature {want['temperature']!r} ± {want['std_error']!r}, {want['rows']} rows, converged"
     assert line in run.stdout.splitlines()
     got = pyarrow.parquet.read_table(out)
-    assert got.num_rows == want.rows
+    assert got.num_rows == want["rows"]
 
-    def rows(column: object) -> np.ndarray:
+    def numbers(column: object) -> np.ndarray:
         return np.array(column.to_pylist(), dtype="f4")  # type: ignore[attr-defined]
 
-    x = rows(got["logits"])
-    assert np.array_equal(rows(got["probabilities"]), softargmax.softmax(x, -1, temperature=want.temperature))
-    assert np.array_equal(np.sort(x, axis=0), np.sort(rows(table["logits"]), axis=0))
+    x = numbers(got["logits"])
+    temperature = softargmax.fit_temperature(*rows).temperature
+    assert np.array_equal(numbers(got["probabilities"]), softargmax.softmax(x, -1, temperature=temperature))
+    assert np.array_equal(np.sort(x, axis=0), np.sort(numbers(table["logits"]), axis=0))

@@ -4,14 +4,15 @@
 //! logits.rs, label.rs, tau.rs, weight.rs      arguments, as the library takes them
 //! functions.rs                     of a row:   softmax, log_softmax, log_sum_exp, entropy, nll, sample, is_valid
 //! waiting.rs                       rows of a group, until they are worth a pass
-//! temperature_fit.rs               of rows:    temperature_fit, temperature_scan
+//! temperature_fit.rs               of rows:    temperature_fit, temperature_fit_near, temperature_scan
 //! calibration.rs                               calibration
 //! output.rs, json.rs, cells.rs     what a query gives, to a file or the eye; stopped.rs: why it gives nothing
 //! files.rs, locate.rs, broken.rs   tables that are named by a path; where a refused row lies; where one cannot be read
 //! ```
 //!
 //! What goes between the stages of a plan are the library's exact sums, so τ, its error and every count have the same
-//! bits for any number of partitions, files, threads and machines: those of `softargmax scan` and `merge`.
+//! bits for any number of partitions, files, threads and machines: those of `softargmax scan` and `merge`, or, of
+//! `temperature_fit_near` with what `temperature_fit` has found, those of `softargmax fit`.
 //!
 //! | function | gives |
 //! | --- | --- |
@@ -21,6 +22,7 @@
 //! | `sample(logits, tau, seed, position [, stream])` | a class, drawn as `softargmax sample` draws it |
 //! | `is_valid(logits [, label])` | whether the functions take this row |
 //! | `temperature_fit(logits, label [, weight])` | a struct: temperature, std_error, interval, outcome, rows, … |
+//! | `temperature_fit_near(logits, label, tau [, weight])` | the same, to the last digits, from a tau near it |
 //! | `temperature_scan(logits, label [, weight])` | the text that `softargmax scan` writes and `softargmax merge` reads |
 //! | `calibration(logits, label [, tau [, weight]])` | a struct: nll, brier, accuracy, ece, each with its error or null level |
 //!
@@ -86,6 +88,7 @@ pub fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     vec![
         Arc::new(AggregateUDF::new_from_impl(temperature_fit::TemperatureFit::fit())),
+        Arc::new(AggregateUDF::new_from_impl(temperature_fit::TemperatureFit::near())),
         Arc::new(AggregateUDF::new_from_impl(temperature_fit::TemperatureFit::scan())),
         Arc::new(AggregateUDF::new_from_impl(calibration::Calibration::new())),
     ]

@@ -25,6 +25,7 @@ use crate::files::{IS_IT_WHOLE, cause, list, one_file};
 use crate::logits::{list_type, with_number};
 use crate::refused::Refused;
 use crate::tau;
+use crate::temperature_fit::NEAR;
 use crate::waiting::{Columns, Waiting};
 
 /// A place in a file.
@@ -248,7 +249,7 @@ impl<'a> Check<'a> {
         let physical = |expr: &Expr| context.state().create_physical_expr(expr.clone(), columns);
         Ok(match call {
             Expr::AggregateFunction(aggregate) => {
-                let ours = ["temperature_fit", "temperature_scan", "calibration"];
+                let ours = ["temperature_fit", NEAR, "temperature_scan", "calibration"];
                 let is_it = |name: &&str| *name == aggregate.func.name();
                 let function = ours.into_iter().find(is_it).unwrap_or("temperature_fit");
                 let columns = aggregate.params.args.iter().map(physical).collect::<Result<_>>()?;
@@ -270,10 +271,14 @@ impl<'a> Check<'a> {
                     Err(error) => return Some(error),
                 };
                 let list = list_type(function, columns.first()?.data_type()).ok()?;
-                let has_tau = *function == "calibration";
+                let has_tau = ["calibration", NEAR].contains(function);
                 let taus = columns.get(2).filter(|_| has_tau);
-                if let Some(Err(error)) = taus.map(|taus| tau::given(function, taus)) {
-                    return Some(error);
+                let wrong = taus.and_then(|taus| match *function {
+                    NEAR => tau::temperatures(function, taus).err(),
+                    _ => tau::given(function, taus).err(),
+                });
+                if wrong.is_some() {
+                    return wrong;
                 }
                 let weights = columns.get(if has_tau { 3 } else { 2 });
                 with_number!(&list, T => {

@@ -1,7 +1,8 @@
-//! `temperature_fit` and `temperature_scan`: the temperature of many rows, or the sums it comes from, in one pass.
+//! `temperature_fit` and `temperature_scan`: the temperature of many rows, or the sums it comes from, in one pass; and
+//! `temperature_fit_near`: the same to the last digits, of a temperature near it.
 //!
 //! ```text
-//! in every partition, for every group:   rows → Scan at 2^(k/2), k = −16 … 16     exact sums
+//! in every partition, for every group:   rows → Scan at 2^(k/2), k = −16 … 16     exact sums; near τ: as the last of a search
 //! between the stages:                     Scan as text, as softargmax scan writes it
 //! at the end:                             merge → τ                               as softargmax merge reads it off
 //! ```
@@ -16,20 +17,24 @@ use datafusion::logical_expr::utils::{AggregateOrderSensitivity, format_state_na
 use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatility};
 use datafusion::scalar::ScalarValue;
 use serde::{Deserialize, Serialize};
-use softargmax::{Estimate, Scan};
+use softargmax::{Estimate, Outcome, Scan, Temperature, TemperatureSolver};
 
 use crate::functions::check;
 use crate::logits::{Number, list_type, with_number};
 use crate::refused::Refused;
+use crate::tau;
 use crate::waiting::{Columns, Handed, Waiting};
 
 /// What `softargmax scan` and `merge` write and read.
 const SCHEMA: &str = "softargmax.scan/1";
 
+/// What has a temperature among its arguments that may be NULL.
+pub(crate) const NEAR: &str = "temperature_fit_near";
+
 /// From 2^-8 to 2^8, as `softargmax scan`.
 const OCTAVES: [i32; 2] = [-8, 8];
 
-/// `temperature_fit(logits, label [, weight])` or `temperature_scan(…)`.
+/// `temperature_fit(logits, label [, weight])`, `temperature_scan(…)` or `temperature_fit_near(logits, label, tau [, weight])`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TemperatureFit {
     name: &'static str,
@@ -40,12 +45,27 @@ pub(crate) struct TemperatureFit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Answer {
     Fit,
+    Near,
     Scan,
+}
+
+impl Answer {
+    /// The arguments' names, and how many there must be.
+    fn arguments(self) -> (&'static [&'static str], usize) {
+        match self {
+            Answer::Near => (&["logits", "label", "tau", "weight"], 3),
+            _ => (&["logits", "label", "weight"], 2),
+        }
+    }
 }
 
 impl TemperatureFit {
     pub(crate) fn fit() -> Self {
         Self::new("temperature_fit", Answer::Fit)
+    }
+
+    pub(crate) fn near() -> Self {
+        Self::new(NEAR, Answer::Near)
     }
 
     pub(crate) fn scan() -> Self {
@@ -67,9 +87,9 @@ impl AggregateUDFImpl for TemperatureFit {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        check(self.name, (&["logits", "label", "weight"], 2), types)?;
+        check(self.name, self.answer.arguments(), types)?;
         Ok(match self.answer {
-            Answer::Fit => DataType::Struct(answer_fields()),
+            Answer::Fit | Answer::Near => DataType::Struct(answer_fields()),
             Answer::Scan => DataType::Utf8,
         })
     }
@@ -78,7 +98,8 @@ impl AggregateUDFImpl for TemperatureFit {
         refuse_distinct(self.name, &call)?;
         let list = list_type(self.name, call.expr_fields[0].data_type())?;
         Ok(with_number!(&list, T => {
-            Box::new(Sums { answer: self.answer, waiting: Waiting::<T>::new(self.name), scan: None })
+            let waiting = Waiting::<T>::new(self.name);
+            Box::new(Sums { answer: self.answer, waiting, near: None, scan: None })
         }))
     }
 
@@ -119,6 +140,8 @@ struct Summary<S> {
 struct Sums<T> {
     answer: Answer,
     waiting: Waiting<T>,
+    /// The temperature of every row so far: NULL where none is known.
+    near: Option<Option<Temperature>>,
     /// Made with the first rows: 90 kilobytes.
     scan: Option<Box<Scan>>,
 }
@@ -126,8 +149,21 @@ struct Sums<T> {
 impl<T: Number> Sums<T> {
     /// The sums, with all rows in them.
     fn all(&mut self) -> Result<Option<&Scan>> {
-        self.waiting.pass(|rows| take_in(&mut self.scan, rows))?;
+        let near = self.near.flatten();
+        self.waiting.pass(|rows| take_in(&mut self.scan, near, rows))?;
         Ok(self.scan.as_deref())
+    }
+
+    /// Takes in the temperatures of some rows, which must all be the same.
+    fn come_near(&mut self, taus: &ArrayRef) -> Result<()> {
+        for tau in tau::temperatures(NEAR, taus)? {
+            // Of the limits nothing is near.
+            let tau = tau.filter(|tau| !tau.is_zero() && !tau.is_infinite());
+            if *self.near.get_or_insert(tau) != tau {
+                return Err(two_taus());
+            }
+        }
+        Ok(())
     }
 
     fn text(&mut self) -> Result<Option<Vec<u8>>> {
@@ -139,21 +175,31 @@ impl<T: Number> Sums<T> {
     }
 }
 
+fn two_taus() -> DataFusionError {
+    Refused::argument(NEAR, "tau changes within a group", "group by tau, or give one number").into()
+}
+
 fn take_in<T: Number>(
     scan: &mut Option<Box<Scan>>,
+    near: Option<Temperature>,
     (logits, labels, weights): Handed<'_, T>,
 ) -> Result<()> {
-    let new = || Box::new(Scan::over_octaves(logits.classes(), OCTAVES[0], OCTAVES[1]));
-    let scan = scan.get_or_insert_with(new);
+    let classes = logits.classes();
+    let of_near = |tau| TemperatureSolver::new(classes, None).starting_near(tau).next_scan();
+    let octaves = || Scan::over_octaves(classes, OCTAVES[0], OCTAVES[1]);
+    let scan = scan.get_or_insert_with(|| Box::new(near.and_then(of_near).unwrap_or_else(octaves)));
     scan.add(logits, labels, weights).map_err(|error| DataFusionError::External(error.into()))
 }
 
 impl<T: Number> Accumulator for Sums<T> {
     fn update_batch(&mut self, columns: &[ArrayRef]) -> Result<()> {
-        let scan = &mut self.scan;
-        let weights = columns.get(2);
+        if self.answer == Answer::Near {
+            self.come_near(&columns[2])?;
+        }
+        let (scan, near) = (&mut self.scan, self.near.flatten());
+        let weights = columns.get(self.answer.arguments().1);
         let columns = Columns { logits: &columns[0], labels: &columns[1], weights };
-        self.waiting.add(columns, |rows| take_in(scan, rows))
+        self.waiting.add(columns, |rows| take_in(scan, near, rows))
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
@@ -168,9 +214,12 @@ impl<T: Number> Accumulator for Sums<T> {
                 None => self.scan = Some(Box::new(summary.scan)),
                 Some(scan) => scan.merge(&summary.scan).map_err(|_| {
                     let (ours, theirs) = (scan.classes(), summary.scan.classes());
+                    if ours == theirs {
+                        return two_taus();
+                    }
                     let reason = format!("rows of {ours} logits and rows of {theirs}");
                     let hint = "where array_length(logits) = … leaves rows out; rows of one width belong together";
-                    Refused::row("temperature_fit", reason, hint)
+                    Refused::row("temperature_fit", reason, hint).into()
                 })?,
             }
         }
@@ -184,7 +233,7 @@ impl<T: Number> Accumulator for Sums<T> {
                 let text = text.map_err(|error| DataFusionError::External(error.into()))?;
                 Ok(ScalarValue::Utf8(text))
             }
-            Answer::Fit => answer(self.all()?),
+            Answer::Fit | Answer::Near => answer(self.all()?),
         }
     }
 
@@ -225,7 +274,7 @@ fn answer(scan: Option<&Scan>) -> Result<ScalarValue> {
             &empty
         }
     };
-    let fit = softargmax::TemperatureFit::from_scan(scan, None);
+    let fit = fitted(scan);
     let of = |get: fn(&Estimate) -> f64| number(fit.estimate.as_ref().map(get));
     let interval = fit.estimate.as_ref().map(|found| found.interval.map(|end| number(Some(end))));
     let interval = match interval {
@@ -248,6 +297,23 @@ fn answer(scan: Option<&Scan>) -> Result<ScalarValue> {
         ScalarValue::from(fit.infinite),
     ];
     structure(answer_fields(), &values)
+}
+
+/// What the sums say: those at 33 temperatures, or those near one.
+fn fitted(scan: &Scan) -> softargmax::TemperatureFit {
+    let mut fit = softargmax::TemperatureFit::from_scan(scan, None);
+    let mut taus = scan.temperatures();
+    // The second is τ = 1, for the loss there.
+    if let (Some(near), _, None) = (taus.next(), taus.next(), taus.next()) {
+        let mut search = TemperatureSolver::new(scan.classes(), None).starting_near(near);
+        search.take(scan);
+        if search.next_scan().is_none() {
+            return search.fit();
+        }
+        // It would ask again, about another temperature.
+        (fit.outcome, fit.estimate, fit.nll_before) = (Outcome::OutOfRange, None, f64::NAN);
+    }
+    fit
 }
 
 /// A number that does not exist is NULL.

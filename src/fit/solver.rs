@@ -4,12 +4,13 @@
 //! f(β) = Σ w (ln Σ_j exp(β x_j) − β x_y)           convex; g = β f', v = β² f'', k = β³ f''', q, r, s from the sums
 //! named end?                                       from two sums of the first pass
 //! n = −g/v                                         Newton's step, relative
-//! u = n (1 + n k/2v) / (1 + n k/v + n² q/6v)       Householder's of a draft; error of β(1 + u): some u⁴
-//! u = n / (1 + n k/2v)                             Halley's where q was not asked for; error: some u³
+//! u = n (1 + n k/2v) / (1 + n k/v + n² q/6v)       Householder's; error of β(1 + u): some u⁴
 //! 0 = g + v u + k u²/2 + … + s u⁵/120              of deep sums; error: some u⁶
 //! every g narrows a bracket; a step that leaves it is replaced by a wider or a halving one
-//! |u| < 5e-5, of deep sums 8e-3: done, the sums at β(1 + u) by Taylor's series
+//! the last β is the one of ten bits nearest to β*, |u| < 2⁻⁹: the sums at β(1 + u) by Taylor's series
 //! ```
+//!
+//! Which β is the last is up to the rows alone, and so are the bits of the answer, wherever the search began.
 //!
 //! The solver never sees a row. Whoever has the rows, in memory, in a file or on other machines, makes the
 //! sums; see [`TemperatureSolver`].
@@ -20,12 +21,17 @@ use crate::fit::row::Depth;
 use crate::fit::scan::{AtTemperature, Scan};
 use crate::temperature::Temperature;
 
-/// A relative step below this ends the search: what it leaves is its cube.
-const LAST_STEP: f64 = 5e-5;
-/// The same of deep sums: what it leaves is its sixth power.
-const LAST_STEP_OF_DEEP: f64 = TemperatureSolver::NEAR;
+/// A relative step that leaves its sixth power, by deep sums.
+const LAST_STEP: f64 = 8e-3;
 /// A step below this is good enough to be followed by the last pass.
 const LAST_BUT_ONE: f64 = 0.08;
+
+/// Bits of the β that the last sums are at, beside the leading one.
+const BITS: u32 = 9;
+/// How far beyond the stretch around such a β the best may lie, relatively: of two neighbours each may place it with the other.
+const EDGE: f64 = 1e-12;
+/// Last passes before one is made wherever the last one led, whatever its bits.
+const LAST_PASSES: u32 = 3;
 
 /// Scales beyond 2^±1000 are not looked for.
 const LIMITS: [f64; 2] = [power_of_two(-1000), power_of_two(1000)];
@@ -65,6 +71,9 @@ pub struct TemperatureSolver {
     /// Ends early, and by sums in the type of the rows.
     rough: bool,
     surveyed: bool,
+    /// Has been told a temperature near the answer.
+    near: bool,
+    deep_passes: u32,
     /// Asks for the loss at τ = 1 beside a draft already.
     one_first: bool,
     loss_at_one: Option<f64>,
@@ -74,7 +83,7 @@ pub struct TemperatureSolver {
 
 impl TemperatureSolver {
     /// How near, relatively, [`starting_near`](TemperatureSolver::starting_near) has to be to save a pass.
-    pub const NEAR: f64 = 8e-3;
+    pub const NEAR: f64 = 7e-3;
 
     /// A search that starts at τ = 1, over rows of so many classes.
     pub fn new(classes: usize, prior: Option<Prior>) -> Self {
@@ -84,10 +93,12 @@ impl TemperatureSolver {
             below: 0.0,
             above: f64::INFINITY,
             beta: 1.0,
-            depth: Depth::Full,
+            depth: Depth::Deep,
             stride: 2.0,
             rough: false,
             surveyed: false,
+            near: false,
+            deep_passes: 0,
             one_first: false,
             loss_at_one: None,
             passes: 0,
@@ -103,8 +114,11 @@ impl TemperatureSolver {
     }
 
     /// The same search from a temperature within [`NEAR`](TemperatureSolver::NEAR) of the answer, as a good part of
-    /// very many rows gives it: its first pass is the last, and takes a tenth more time. Of a start that is further
-    /// away it takes another pass, to the same accuracy. The limits 0 and ∞ are no start.
+    /// very many rows gives it: its first pass is the last. Of a start that is further away it takes another pass. The
+    /// limits 0 and ∞ are no start.
+    ///
+    /// Of a start that is within a millionth, as [`Scan::over_octaves`] gives it, the answer has the same bits as
+    /// without one, but for one in a thousand; of one further away, as many of them as its tolerance says.
     ///
     /// # Example
     /// ```
@@ -126,12 +140,14 @@ impl TemperatureSolver {
     /// ```
     pub fn starting_near(mut self, tau: Temperature) -> Self {
         self.start(tau, Depth::Deep);
+        self.near = !tau.is_zero() && !tau.is_infinite();
         self
     }
 
     fn start(&mut self, tau: Temperature, depth: Depth) {
         if !tau.is_zero() && !tau.is_infinite() {
-            self.beta = tau.scale().clamp(LIMITS[0], LIMITS[1]);
+            let beta = tau.scale().clamp(LIMITS[0], LIMITS[1]);
+            self.beta = if depth == Depth::Deep { of_few_bits(beta) } else { beta };
             self.depth = depth;
         }
     }
@@ -170,8 +186,8 @@ impl TemperatureSolver {
         let one = self.wants_loss_at_one() && self.beta != 1.0;
         let one = one.then_some((Temperature::ONE, Depth::Loss));
         let nodes = [(at, self.depth)].into_iter().chain(one);
-        // Where deep sums end the search, there was an end.
-        let survey = !self.surveyed && self.depth != Depth::Deep;
+        // Near a temperature that somebody has found, there is one.
+        let survey = !self.surveyed && !self.near;
         Some(Scan::with(self.classes, survey, nodes))
     }
 
@@ -185,11 +201,14 @@ impl TemperatureSolver {
     ///
     /// A scan that it did not ask for, or of no rows, ends the search with [`Outcome::NoRows`].
     pub fn take(&mut self, scan: &Scan) {
-        let asked = self.next_scan();
-        if asked.is_none_or(|asked| !asked.temperatures().eq(scan.temperatures())) {
+        let asked = self.next_scan().filter(|asked| asked.temperatures().eq(scan.temperatures()));
+        let Some(mut asked) = asked else {
             self.fit.get_or_insert(TemperatureFit::of(scan, Outcome::NoRows, self.passes));
             return;
-        }
+        };
+        // What is not in it was not asked for, which a scan that was read from a file does not say.
+        asked.absorb(scan);
+        let scan = &asked;
         self.passes += 1;
         if !self.surveyed
             && let Some(outcome) = TemperatureFit::named(scan, self.prior)
@@ -208,35 +227,46 @@ impl TemperatureSolver {
         }
         let step = slopes.step();
         let beta = self.beta * (1.0 + step);
-        // A step that is lost in β has arrived, though it does not leave the end of the bracket.
-        let fits = beta > self.below && beta < self.above || step.abs() < f64::EPSILON;
-        let last = match self.depth {
-            _ if self.rough => LAST_BUT_ONE,
-            Depth::Deep => LAST_STEP_OF_DEEP,
-            _ => LAST_STEP,
-        };
+        self.deep_passes += u32::from(self.depth == Depth::Deep);
+        // A step that is lost in β has arrived, though it does not leave the end of the bracket, which may be a draft's.
+        let fits = beta > self.below && beta < self.above
+            || step.abs() < f64::EPSILON
+            || self.depth == Depth::Deep && self.is_for(beta);
         let narrow = self.above / self.below - 1.0 < 1e-14;
-        let is_good_enough = match self.depth {
-            Depth::Draft => self.rough,
-            // Without a curve there is no best temperature: the survey says which end it is.
-            Depth::Deep => slopes.second > 0.0,
-            _ => true,
+        let is_near = || {
+            let is_any_near = self.near || self.deep_passes > LAST_PASSES;
+            self.is_for(beta) || is_any_near && step.abs() < LAST_STEP
         };
-        if is_good_enough && (fits && step.abs() < last || narrow) {
+        // Without a curve there is no best temperature: the survey says which end it is.
+        let is_last = match self.depth {
+            Depth::Deep => slopes.second > 0.0 && (fits && is_near() || narrow),
+            _ => self.rough && (fits && step.abs() < LAST_BUT_ONE || narrow),
+        };
+        if is_last {
             return self.end(scan, &slopes, if fits { step } else { 0.0 });
         }
         let far = self.far_from_the_data(scan);
         self.surveyed |= scan.wants_survey();
+        self.near = false;
         self.beta = match far {
             Some(beta) => beta,
             None if fits => beta,
             None => self.beyond_or_between(),
         };
-        self.depth =
-            if self.rough || !(step.abs() < LAST_BUT_ONE) { Depth::Draft } else { Depth::Full };
+        let is_draft = self.rough || !(step.abs() < LAST_BUT_ONE);
+        self.depth = if is_draft { Depth::Draft } else { Depth::Deep };
+        if !is_draft && self.deep_passes < LAST_PASSES {
+            self.beta = of_few_bits(self.beta);
+        }
         if !(LIMITS[0]..=LIMITS[1]).contains(&self.beta) || self.passes > 500 {
             self.end_without(scan, Outcome::OutOfRange);
         }
+    }
+
+    /// Whether the last sums of a search that ends at this β are those that were asked for.
+    fn is_for(&self, beta: f64) -> bool {
+        let is_its_own = |edge: f64| of_few_bits(beta * (1.0 + edge)) == self.beta;
+        [-EDGE, 0.0, EDGE].into_iter().any(is_its_own)
     }
 
     /// The answer; [`Outcome::NoRows`] where the search was left before its end.
@@ -283,12 +313,12 @@ impl TemperatureSolver {
     fn end(&mut self, scan: &Scan, slopes: &Slopes, step: f64) {
         let at = &scan.sums[0];
         let (slope, variance, third) = (at.slope.value(), at.variance.value(), at.third.value());
-        // Without deep sums they are 0, and the step so small that they would be nothing.
+        // The last three are of deep sums; without them they are 0, as in a sample.
         let (fourth, fifth, sixth) = (at.fourth.value(), at.fifth.value(), at.sixth.value());
         let derivatives = [0.0, slope, variance, third, fourth, fifth, sixth];
         let rise = at.slope_variance.value() + 0.5 * step * at.slope_third.value();
         let growth = (1.0 + step) * (1.0 + step);
-        let left = step.powi(if self.depth == Depth::Deep { 6 } else { 3 }).abs();
+        let left = step.powi(if self.depth == Depth::Deep { 6 } else { 4 }).abs();
         let end = AtEnd {
             beta: self.beta * (1.0 + step),
             loss: at.loss.value() + taylor(step, derivatives),
@@ -303,6 +333,12 @@ impl TemperatureSolver {
     }
 }
 
+/// The nearest β of the bits that the last sums are at; equally near, the larger one.
+fn of_few_bits(beta: f64) -> f64 {
+    let unit = 1u64 << (f64::MANTISSA_DIGITS - 1 - BITS);
+    f64::from_bits((beta.to_bits() + unit / 2) & !(unit - 1))
+}
+
 /// A function and its derivatives, at a step from where they were taken.
 fn taylor<const N: usize>(step: f64, derivatives: [f64; N]) -> f64 {
     let next = |sum, (k, of): (usize, &f64)| of + step / (k + 1) as f64 * sum;
@@ -314,9 +350,8 @@ pub(super) struct Slopes {
     pub(super) first: f64,
     pub(super) second: f64,
     pub(super) third: f64,
-    /// Where they were asked for.
-    fourth: Option<f64>,
-    /// The fifth and the sixth.
+    fourth: f64,
+    /// The fifth and the sixth, where they were asked for.
     more: Option<[f64; 2]>,
     prior_curvature: f64,
     /// By how much that falls where ln β rises by 1.
@@ -333,8 +368,7 @@ impl Slopes {
             first: at.slope.value() + pull,
             second: at.variance.value() + (stiffness - pull),
             third: at.third.value() + (2.0 * pull - 3.0 * stiffness),
-            fourth: matches!(depth, Depth::Draft | Depth::Deep)
-                .then(|| at.fourth.value() + (11.0 * stiffness - 6.0 * pull)),
+            fourth: at.fourth.value() + (11.0 * stiffness - 6.0 * pull),
             more: (depth == Depth::Deep).then(|| {
                 [
                     at.fifth.value() + (24.0 * pull - 50.0 * stiffness),
@@ -355,16 +389,11 @@ impl Slopes {
         let newton = -first / second;
         // Ratios, since squares may overflow.
         let bend = 0.5 * newton * (third / second);
-        let step = match fourth {
-            Some(fourth) => {
-                let twist = newton * newton * (fourth / second) / 6.0;
-                newton * (1.0 + bend) / (1.0 + 2.0 * bend + twist)
-            }
-            None => newton / (1.0 + bend),
-        };
+        let twist = newton * newton * (fourth / second) / 6.0;
+        let step = newton * (1.0 + bend) / (1.0 + 2.0 * bend + twist);
         if second > 0.0 && step.is_finite() && step * newton > 0.0 {
-            match (fourth, more) {
-                (Some(fourth), Some([fifth, sixth])) if step.abs() < LAST_STEP_OF_DEEP => {
+            match more {
+                Some([fifth, sixth]) if step.abs() < LAST_STEP => {
                     // Where the series itself is 0, by Newton, from where it nearly is.
                     let newton = |step: f64, _| {
                         let slope = taylor(step, [first, second, third, fourth, fifth, sixth]);
@@ -415,10 +444,44 @@ mod tests {
         let best = fit.estimate.unwrap().temperature.tau();
         for off in [1.06, 0.94] {
             let start = Temperature::new(best * off).unwrap();
-            let solver = search(TemperatureSolver::new(classes, None).starting_at(start), 1);
-            let asked = solver.next_scan().unwrap().temperatures().next().unwrap().tau();
-            assert!((asked / best - 1.0).abs() < 1e-5, "{off}: {:e}", asked / best - 1.0);
-            assert_eq!(search(solver, 9).fit().passes, 2);
+            let new = || TemperatureSolver::new(classes, None).starting_at(start);
+            let draft = search(new().roughly(), 1).fit().estimate.unwrap().temperature.tau();
+            assert!((draft / best - 1.0).abs() < 1e-5, "{off}: {:e}", draft / best - 1.0);
+            assert_eq!(search(new(), 9).fit().passes, 2);
+        }
+    }
+
+    #[test]
+    fn a_scale_of_few_bits_is_near_and_its_own() {
+        for beta in [1e-300, 0.3, 1.0, 1.0009, 1.0011, 1.9999, 7e100] {
+            let rounded = of_few_bits(beta);
+            assert!((rounded / beta - 1.0).abs() <= 1.0 / 1024.0, "{beta} {rounded}");
+            assert_eq!(of_few_bits(rounded), rounded);
+            assert_eq!(of_few_bits(4.0 * beta), 4.0 * rounded);
+        }
+    }
+
+    /// Of two neighbours, each of which may place it with the other, one is taken.
+    #[test]
+    fn in_the_middle_between_two_scales_a_search_ends() {
+        let middle = 1.0 + 1.0 / 1024.0;
+        for nudge in [1.0 - 1e-15, 1.0, 1.0 + 1e-15] {
+            // Right three times of four: exp(β gap) = 3.
+            let gap = libm::log(3.0) / middle * nudge;
+            let logits = [gap, 0.0, gap, 0.0, gap, 0.0, gap, 0.0];
+            for start in [0.95, 0.999, 1.001, 1.05] {
+                let start = Temperature::from_scale(middle * start).unwrap();
+                let mut solver = TemperatureSolver::new(2, None).starting_at(start);
+                while let Some(mut scan) = solver.next_scan() {
+                    let labels = Labels::new(&[0, 0, 1, 0], 2).unwrap();
+                    scan.add(Rows::new(&logits, 2).unwrap(), labels, None).unwrap();
+                    solver.take(&scan);
+                }
+                let fit = solver.fit();
+                let tau = fit.estimate.unwrap().temperature.tau();
+                assert!((tau * middle / nudge - 1.0).abs() < 1e-14, "{start}: {tau}");
+                assert!(fit.passes <= 3, "{start}: {} passes", fit.passes);
+            }
         }
     }
 }

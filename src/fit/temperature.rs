@@ -28,7 +28,7 @@ pub struct FitOptions<'a> {
 ///
 /// # Accuracy
 /// τ* to 1e-12 of itself for logits that are exact in their type; sums in f64 by exact accumulators, so that the
-/// result has the same bits for any number of threads. Some 4000 rows are gone through first where there
+/// result has the same bits for any number of threads, and wherever the search began. Some 4000 rows are gone through first where there
 /// are many more; then two to five passes, counted in the answer.
 ///
 /// # Special values
@@ -59,9 +59,9 @@ pub struct FitOptions<'a> {
 /// ```
 ///
 /// # Source
-/// Guo, Pleiss, Sun & Weinberger, "On calibration of modern neural networks", ICML 2017, section 4.2. Halley's
-/// method: Gander, Amer. Math. Monthly 92(2), 1985; its like of the next order: Householder, "The numerical treatment
-/// of a single nonlinear equation", McGraw-Hill 1970, section 4.4. The robust standard error: White, Econometrica 50(1), 1982.
+/// Guo, Pleiss, Sun & Weinberger, "On calibration of modern neural networks", ICML 2017, section 4.2. The search:
+/// Householder, "The numerical treatment of a single nonlinear equation", McGraw-Hill 1970, section 4.4. The robust
+/// standard error: White, Econometrica 50(1), 1982.
 pub fn fit_temperature<'a, T: Element>(
     logits: Rows<'a, T>,
     truth: impl Into<Truth<'a, T>>,

@@ -456,6 +456,55 @@ fn a_start_saves_passes_and_changes_nothing_else() {
     assert_eq!(solve(solver), solve(at_one));
 }
 
+fn without_passes(mut fit: TemperatureFit) -> TemperatureFit {
+    fit.passes = 0;
+    fit
+}
+
+/// The last pass is at a temperature that the rows alone decide, so that where a search begins cannot be seen in its end.
+#[test]
+fn every_start_comes_to_the_same_bits() {
+    let Drawn { logits, labels } = drawn(&mut Random::new(13), 9000, 5, 1.9);
+    let drawn = Set { logits, labels, classes: 5 };
+    let sets = SETS.iter().filter_map(|(name, ..)| shared::set(name)).chain([drawn]);
+    for set in sets {
+        let rows = Rows::new(&set.logits, set.classes).expect("rows");
+        let labels = Labels::new(&set.labels, set.classes).expect("labels");
+        let narrow: Vec<f32> = set.logits.iter().map(|&x| x as f32).collect();
+        let narrow = Rows::new(&narrow, set.classes).expect("rows");
+        let solve = |mut solver: TemperatureSolver, in_f64: bool| {
+            while let Some(mut scan) = solver.next_scan() {
+                let added = match in_f64 {
+                    true => scan.add(rows, labels, None),
+                    false => scan.add(narrow, labels, None),
+                };
+                added.expect("sums");
+                solver.take(&scan);
+            }
+            without_passes(solver.fit())
+        };
+        for in_f64 in [true, false] {
+            let new = || TemperatureSolver::new(set.classes, None);
+            let expected = solve(new(), in_f64);
+            let tau = converged(&expected).temperature.tau();
+            let at = |factor: f64| Temperature::new(tau * factor).expect("a temperature");
+            for factor in [1e-3, 0.5, 0.93, 0.97, 0.99, 0.999, 1.0, 1.001, 1.02, 1.05, 1.3, 40.0] {
+                let got = solve(new().starting_at(at(factor)), in_f64);
+                assert_eq!(got, expected, "{factor}");
+            }
+            for off in [-1e-6, -1e-8, 0.0, 1e-8, 1e-6] {
+                assert_eq!(solve(new().starting_near(at(1.0 + off)), in_f64), expected, "{off}");
+            }
+            let options = FitOptions::default();
+            let of_sample = match in_f64 {
+                true => fit_temperature(rows, labels, &options),
+                false => fit_temperature(narrow, labels, &options),
+            };
+            assert_eq!(without_passes(of_sample.expect("a fit")), expected);
+        }
+    }
+}
+
 /// Deep sums say of the whole neighbourhood what others say of one temperature: with rows of few and of many classes,
 /// of either type, with weights, with a prior.
 #[test]

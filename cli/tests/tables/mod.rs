@@ -180,6 +180,15 @@ pub(crate) fn wrong_ipc(rows: &Rows, wrong: Wrong) -> Vec<u8> {
     write_ipc(&wrong_table(rows, wrong), true, None)
 }
 
+/// With a label that is not there.
+pub(crate) fn labels_with_null(rows: &Rows, null: usize) -> Vec<u8> {
+    let labels = rows.labels.iter().enumerate();
+    let labels: Int64Array = labels.map(|(row, &label)| (row != null).then_some(label)).collect();
+    let logits = Arc::new(Float32Array::from(rows.logits.clone()));
+    let logits = list(logits, rows.classes, List::Any);
+    write_parquet(&batch(vec![("logits", logits), ("label", Arc::new(labels))]), 64)
+}
+
 const ANIMALS: [&str; 3] = ["cat", "dog", "emu"];
 
 /// Labels as texts, of which one may be missing; weights; groups, which repeat.

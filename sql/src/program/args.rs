@@ -9,8 +9,9 @@ use softargmax_sql::Format;
 ///
 /// A table is named by where it lies: a file, a folder or a glob in quotes. Functions beside those of SQL:
 /// softmax(logits, tau), log_softmax, log_sum_exp, entropy, nll(logits, label, tau), sample(logits, tau, seed, position),
-/// is_valid(logits, label); of many rows temperature_fit(logits, label, weight), temperature_scan(logits, label, weight) and
-/// calibration(logits, label, tau, weight), also by group. tau and weight are 1 where they are left out.
+/// is_valid(logits, label); of many rows temperature_fit(logits, label, weight), temperature_fit_near(logits, label, tau,
+/// weight), temperature_scan(logits, label, weight) and calibration(logits, label, tau, weight), also by group. tau and
+/// weight are 1 where they are left out.
 #[derive(Debug, Parser)]
 #[command(
     name = "softargmax-sql",

@@ -8,3 +8,4 @@ mod functions;
 mod logs;
 mod program;
 mod rows;
+mod same_bits;

@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use softargmax::{Labels, Rows, Scan, TemperatureFit};
+use softargmax::{FitOptions, Labels, Rows, Scan, TemperatureFit, fit_temperature};
 
 pub(crate) const CLASSES: usize = 10;
 
@@ -45,6 +45,29 @@ impl Data {
         data
     }
 
+    /// The rows of fixtures/same_bits.json: the digits as they are, and by factors that are exact.
+    pub(crate) fn digits() -> Self {
+        let data = |name: &str| {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/digits");
+            let bytes = std::fs::read(Path::new(folder).join(name)).unwrap();
+            let start = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+            bytes[start..].to_vec()
+        };
+        let (logits, labels) = (data("logits.npy"), data("labels.npy"));
+        let logits = logits.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        let labels = labels.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes));
+        let scaled = [1.0, 0.5, 0.25, 2.0].into_iter();
+        let logits = scaled.flat_map(|factor| logits.clone().map(move |x| x * factor)).collect();
+        let labels = labels.collect::<Vec<_>>().repeat(4);
+        Data { models: vec!["digits"; labels.len()], logits, labels }
+    }
+
+    /// What is known of these: "fit", by passes, and "scan", by one.
+    pub(crate) fn pinned() -> serde_json::Value {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/same_bits.json");
+        serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
+    }
+
     pub(crate) fn rows(&self) -> usize {
         self.labels.len()
     }
@@ -70,6 +93,13 @@ impl Data {
 
     pub(crate) fn fit(&self) -> TemperatureFit {
         TemperatureFit::from_scan(&self.scan(), None)
+    }
+
+    /// What `softargmax fit` finds.
+    pub(crate) fn exact_fit(&self, weights: Option<&[f64]>) -> TemperatureFit {
+        let rows = Rows::new(&self.logits, CLASSES).unwrap();
+        let labels = Labels::new(&self.labels, CLASSES).unwrap();
+        fit_temperature(rows, labels, &FitOptions { weights, prior: None }).unwrap()
     }
 
     pub(crate) fn batch(&self, layout: Layout) -> RecordBatch {
