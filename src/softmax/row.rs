@@ -421,6 +421,26 @@ pub(crate) fn softmax<S: Simd, R: Real>(
     }
 }
 
+/// The same where the peak is known; gives that of the next row, whose sweep fills the time in which this one waits for its
+/// sum and the division.
+#[inline(always)]
+pub(crate) fn softmax_of_peak<S: Simd, R: Real>(
+    simd: S,
+    peak: Peak<R>,
+    row: Option<&[R]>,
+    out: &mut [R],
+    tempering: &Tempering<R>,
+    space: &mut Space<R>,
+    next: &[R],
+) -> Peak<R> {
+    let sum = weigh(simd, peak, row, out, tempering, space, next.len());
+    let next = find_peak(simd, next);
+    if let Some(sum) = sum {
+        normalise(simd, out, sum);
+    }
+    next
+}
+
 /// The same of a type that is computed in another, in which `wide` and `p` are.
 #[inline(always)]
 pub(crate) fn softmax_by_way_of<S: Simd, T: Element>(
