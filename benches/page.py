@@ -130,10 +130,9 @@ def sample():
         of = [of[key]["median"] for one in data["rows"] if one["kind"] in kinds for of in one["contestants"] if of["name"] == name]
         return "–".join(number(x) for x in (min(of), max(of)))
 
-    words = f"""τ alone reads the row twice and takes an exponential of every logit. Its bits are fixed, and so is the least it costs: with
-AVX2 nineteen operations for each eight logits, nine of them fused multiply-adds, of which two begin in a cycle. It takes
-{least_and_most("tau", "ratio_to_softmax")} of the time of a softmax of the row; candle's takes {least_and_most("candle tau", "ratio_to_ours")} times as long, less than the 20 aimed at. With top-p
-candle's takes {least_and_most("candle tau, top-p 0.95", "ratio_to_ours", ["peaked"])} times as long on peaked rows, {least_and_most("candle tau, top-p 0.95", "ratio_to_ours", ["flat"])} on flat ones, where 50 was the aim: there the sum above the
+    words = f"""τ alone reads the row twice and takes an exponential of every logit. It takes {least_and_most("tau", "ratio_to_softmax")} of the time of a softmax of
+the row; candle's takes {least_and_most("candle tau", "ratio_to_ours")} times as long as ours. With top-p candle's takes {least_and_most("candle tau, top-p 0.95", "ratio_to_ours", ["peaked"])} times as long on peaked
+rows and {least_and_most("candle tau, top-p 0.95", "ratio_to_ours", ["flat"])} on flat ones: there the sum above the
 pivot is a second sum of every block, and what lies about the end, some of it in every block, is listed one by one; of 32000 classes what
 does not grow with the row counts as well. min-p goes over the row twice and top-nσ three times. Where a filter leaves little, most blocks
 are not weighed again; on flat rows nearly every block has something left, which shows in min-p most of all."""
@@ -219,7 +218,8 @@ One thread, τ = {timed["temperature"]}, output reused; distillation at T = 4 al
 {speeds}
 Rows of ten classes are where the most is left: what a row costs at its ends counts for ten entries only. In the cache
 ([1, 1000], [1, 128256]) a copy is all but free, and the exponential is the floor: f32 softmax is thirteen
-operations an entry, done for eight at a time. Logarithms of f64 rows are in
+operations an entry, nine of them fused multiply-adds, done for eight at a time with AVX2 and for sixteen with AVX-512, of which
+Zen 4 begins half as many. Logarithms of f64 rows are in
 double-double. f16 and bf16 are computed as f32 is, with a conversion before and one after. Distillation is in f64 throughout, two
 exponentials an entry and three more polynomials where teacher and student are near each other: the gradient is their
 difference, of which f32 would keep few digits. Cross-entropy of short f64 rows goes row by row.
@@ -227,7 +227,8 @@ difference, of which f32 would keep few digits. Cross-entropy of short f64 rows 
 {few}## Beside other crates
 
 {beside["bench"]}, {beside["machine"]}, {beside["isa"]}, commit {beside["commit"]}: `make bench-peers`, [peers.json](../benches/results/peers.json). Times over ours: below 1 the
-other one is faster. A short row in the cache is a draw with rten-vecmath.
+other one is faster. On rows of a thousand rten-vecmath is faster with AVX-512, and was not with AVX2: what is done once for a row
+counts there, and so do sums in f64 and a quotient in two parts, which the last bits are owed to. On longer rows it is slower.
 
 {of_peers}
 ## Fits
