@@ -12,6 +12,7 @@
 use super::cross_entropy::{self, Out};
 use super::distribution::{Distribution, Inverse, widen};
 use super::divergence::{Divergence, Ratios, is_at_the_limit, of_distributions, of_limit};
+use super::forward::Forward;
 use super::standardised::{Deviation, Standardised};
 use super::{Loss, Reduction, Shares, checked_weights, refuse_zero, refused};
 use crate::element::Element;
@@ -19,6 +20,7 @@ use crate::error::Error;
 use crate::parallel::Job;
 use crate::rows::{Labels, Rows};
 use crate::simd::{Kernel, Simd};
+use crate::softmax::batch::FETCH_AHEAD;
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::temperature::{Temperature, Temperatures};
 
@@ -257,39 +259,83 @@ impl<T: Element> Kernel for EachRow<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let EachRow { student, teacher, taus, weights, first, options, out, divisor } = self;
-        let (classes, temperings) = (student.classes(), Temperings::<f64>::new(taus));
+        let (rows, classes, temperings) =
+            (student.rows(), student.classes(), Temperings::<f64>::new(taus));
         let mut space = Space::default();
-        let mut hard = Hard::default();
+        let (mut forward, mut hard) = (Forward::new(), Hard::default());
         let (mut z, mut v) = (Vec::new(), Vec::new());
+        let is_forward =
+            options.divergence == Divergence::TeacherToStudent && options.standardise.is_none();
         for (i, (of_student, of_teacher)) in student.iter().zip(teacher.iter()).enumerate() {
             if weights[i] == 0.0 {
                 continue;
             }
-            widen(of_student, &mut z);
-            widen(of_teacher, &mut v);
             let (tau, tempering) = (taus.of_row(i).tau(), temperings.of_row(i));
-            let (teacher, student, tempering, space) = (&v, &z, &tempering, &mut space);
-            let of_row = Soft { teacher, student, tau, tempering, options, space };
-            let (mut loss, slope) = simd.call(of_row);
             let factor = weights[i] / divisor;
-            loss *= options.soft_weight;
-            for error in &mut space.errors {
-                *error *= options.soft_weight;
+            let to = &mut out.logits[i * classes..(i + 1) * classes];
+            let mut swept = None;
+            if is_forward {
+                let ahead = if i + 1 < rows && classes <= FETCH_AHEAD { classes } else { 0 };
+                swept = forward.fill(simd, [of_teacher, of_student], &tempering, ahead);
             }
+            let is_done = swept.is_some() && options.hard.is_none();
+            if !is_done {
+                widen(of_student, &mut z);
+            }
+            let (mut loss, slope) = match swept {
+                Some(soft) => {
+                    let inverse = Inverse::new(&tempering);
+                    let scale = match options.factor {
+                        Factor::TauSquared => tau * options.soft_weight,
+                        Factor::One => inverse.times(options.soft_weight),
+                    };
+                    if is_done {
+                        forward.write(simd, to, scale * factor);
+                    } else {
+                        space.errors.resize(classes, 0.0);
+                        forward.write(simd, &mut space.errors, scale);
+                    }
+                    with_factor(options.factor, soft, tau, inverse)
+                }
+                None => {
+                    widen(of_teacher, &mut v);
+                    let (teacher, student, tempering, space) = (&v, &z, &tempering, &mut space);
+                    let of_row = Soft { teacher, student, tau, tempering, options, space };
+                    let soft = simd.call(of_row);
+                    for error in &mut space.errors {
+                        *error *= options.soft_weight;
+                    }
+                    soft
+                }
+            };
+            loss *= options.soft_weight;
             if let Some(part) = options.hard
                 && let Some(label) = part.labels.of_row(first + i)
             {
                 loss += hard.add(simd, &z, (label, part.weight), loss, &mut space.errors);
             }
-            if !loss.is_nan() {
-                let out = &mut out.logits[i * classes..(i + 1) * classes];
-                for (out, error) in out.iter_mut().zip(&space.errors) {
+            if !is_done && !loss.is_nan() {
+                for (out, error) in to.iter_mut().zip(&space.errors) {
                     *out = T::of_f64(error * factor + 0.0);
                 }
             }
             out.losses[i] = weights[i] * loss;
             out.tau[i] = options.soft_weight * slope * factor;
         }
+    }
+}
+
+/// The loss and its derivative in τ of a divergence D and τ dD/dτ.
+#[inline(always)]
+fn with_factor(
+    factor: Factor,
+    (divergence, slope): (f64, f64),
+    tau: f64,
+    inverse: Inverse,
+) -> (f64, f64) {
+    match factor {
+        Factor::TauSquared => (tau * (tau * divergence), tau * (2.0 * divergence + slope)),
+        Factor::One => (divergence, inverse.times(slope)),
     }
 }
 
@@ -376,22 +422,15 @@ fn soft<S: Simd>(
         }
         factor => {
             ratios.fill(p, q);
-            let (loss, slope) = of_distributions(options.divergence, p, q, ratios, errors);
+            let of_both = of_distributions(options.divergence, p, q, ratios, errors);
             let inverse = Inverse::new(tempering);
-            match factor {
-                Factor::TauSquared => {
-                    for error in errors.iter_mut() {
-                        *error *= tau;
-                    }
-                    (tau * (tau * loss), tau * (2.0 * loss + slope))
-                }
-                Factor::One => {
-                    for error in errors.iter_mut() {
-                        *error = inverse.times(*error);
-                    }
-                    (loss, inverse.times(slope))
-                }
+            for error in errors.iter_mut() {
+                *error = match factor {
+                    Factor::TauSquared => *error * tau,
+                    Factor::One => inverse.times(*error),
+                };
             }
+            with_factor(factor, of_both, tau, inverse)
         }
     };
     if options.standardise.is_some() {

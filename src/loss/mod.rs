@@ -16,6 +16,7 @@ pub(crate) mod decoupled;
 pub(crate) mod distillation;
 mod distribution;
 mod divergence;
+mod forward;
 mod labelled;
 mod schedule;
 mod standardised;
