@@ -14,7 +14,7 @@ use super::distribution::{Distribution, Inverse, widen};
 use super::divergence::{Divergence, Ratios, is_at_the_limit, of_distributions, of_limit};
 use super::forward::Forward;
 use super::standardised::{Deviation, Standardised};
-use super::{Loss, Reduction, Shares, checked_weights, refuse_zero, refused};
+use super::{Loss, LossMut, Reduction, Shares, checked_weights, refuse_zero, refused};
 use crate::element::Element;
 use crate::error::Error;
 use crate::parallel::Job;
@@ -126,7 +126,44 @@ pub fn distillation<'a, T: Element>(
     tau: impl Into<Temperatures<'a>>,
     options: &DistillationOptions<'_>,
 ) -> Result<Loss<T>, Error> {
+    let mut loss = Loss::zeros(student.rows(), student.classes());
+    loss.values = distillation_into(student, teacher, tau, options, loss.as_mut())?;
+    Ok(loss)
+}
+
+/// [`distillation`], its gradients into given buffers: [`Loss::values`] are what it returns.
+///
+/// # Shapes, accuracy, special values
+/// As [`distillation`].
+///
+/// # Errors
+/// As [`distillation`], and [`Error::Shape`] when a buffer has the wrong length. After an error the buffers hold
+/// nothing of use.
+///
+/// # Example
+/// ```
+/// use softargmax::{DistillationOptions, LossMut, Rows, Temperature, distillation_into};
+///
+/// let (mut d_logits, mut d_tau) = ([9.0f32; 2], [9.0; 1]);
+/// let values = distillation_into(
+///     Rows::one(&[1.0, 2.0])?,
+///     Rows::one(&[3.0, 4.0])?,
+///     Temperature::new(4.0)?,
+///     &DistillationOptions::default(),
+///     LossMut { logits: &mut d_logits, tau: &mut d_tau },
+/// )?;
+/// assert_eq!((values[0], d_logits, d_tau), (0.0, [0.0; 2], [0.0])); // of one distribution
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+pub fn distillation_into<'a, T: Element>(
+    student: Rows<'_, T>,
+    teacher: Rows<'_, T>,
+    tau: impl Into<Temperatures<'a>>,
+    options: &DistillationOptions<'_>,
+    gradient: LossMut<'_, T>,
+) -> Result<Vec<f64>, Error> {
     let (rows, classes) = (student.rows(), student.classes());
+    gradient.check(student)?;
     let taus = tau.into().checked(rows)?;
     same_shape(student, teacher)?;
     weight("soft weight", options.soft_weight)?;
@@ -139,19 +176,13 @@ pub fn distillation<'a, T: Element>(
     let masses = weights.clone();
     let shares = Shares::new(weights, options.reduction, &masses)?;
     let mut losses = vec![0.0; rows];
-    let mut loss = Loss {
-        values: Vec::new(),
-        logits: vec![T::of_f64(0.0); rows * classes],
-        tau: vec![0.0; rows],
-    };
-    let out = Out { losses: &mut losses, logits: &mut loss.logits, tau: &mut loss.tau };
+    let out = Out { losses: &mut losses, logits: gradient.logits, tau: gradient.tau };
     let (weights, divisor) = (&shares.weights[..], shares.divisor);
     T::run(EachRow { student, teacher, taus, weights, first: 0, options, out, divisor });
     if let Some(row) = losses.iter().position(|loss| loss.is_nan()) {
         return Err(Error::Row { row, reason: why(student, teacher, row, options) });
     }
-    loss.values = shares.reduce(losses, options.reduction);
-    Ok(loss)
+    Ok(shares.reduce(losses, options.reduction))
 }
 
 pub(super) fn same_shape<T>(student: Rows<'_, T>, teacher: Rows<'_, T>) -> Result<(), Error> {
@@ -267,12 +298,14 @@ impl<T: Element> Kernel for EachRow<'_, T> {
         let is_forward =
             options.divergence == Divergence::TeacherToStudent && options.standardise.is_none();
         for (i, (of_student, of_teacher)) in student.iter().zip(teacher.iter()).enumerate() {
+            let to = &mut out.logits[i * classes..(i + 1) * classes];
             if weights[i] == 0.0 {
+                to.fill(T::of_f64(0.0));
+                out.tau[i] = 0.0;
                 continue;
             }
             let (tau, tempering) = (taus.of_row(i).tau(), temperings.of_row(i));
             let factor = weights[i] / divisor;
-            let to = &mut out.logits[i * classes..(i + 1) * classes];
             let mut swept = None;
             if is_forward {
                 let ahead = if i + 1 < rows && classes <= FETCH_AHEAD { classes } else { 0 };

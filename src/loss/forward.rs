@@ -71,6 +71,9 @@ struct Frame {
     from: [f64; 2],
     shift: Shift<f64>,
     inverse: f64,
+    /// Z − V.
+    between: f64,
+    /// How the guess was made good.
     c: f64,
 }
 
@@ -251,14 +254,14 @@ fn frame<S: Simd, R: Real>(
     let log_count = Double::LN_2.hi * f64::from((count.to_bits() >> 52) as i32 - 1023);
     let is_sharp = (high_v - means[0]) * inverse >= log_count;
     let from = if is_sharp { [high_v, high_z] } else { means };
-    let c = (from[1] - from[0]) * inverse;
+    let between = from[1] - from[0];
     let is_usual = USUAL.contains(&inverse)
         & !plan.is_staged()
         & (spread <= LIGHTEST)
         & (spread.max((high_d - low_d) * inverse) >= FLATTEST)
-        & (high_d * inverse + c <= FARTHEST_RATIO)
-        & (low_d * inverse + c >= -FARTHEST_RATIO);
-    is_usual.then_some((Frame { from, shift: plan.shift, inverse, c }, masked))
+        & ((high_d + between) * inverse <= FARTHEST_RATIO)
+        & ((low_d + between) * inverse >= -FARTHEST_RATIO);
+    is_usual.then_some((Frame { from, shift: plan.shift, inverse, between, c: 0.0 }, masked))
 }
 
 #[inline(always)]
@@ -410,10 +413,10 @@ fn sweep<S: Simd, R: Real, const MASKED: bool>(simd: S, of: Sweep<'_, R>) {
             let (v, z) = if is_there { (v, z) } else { (frame.from[0], frame.from[1]) };
             let w = weight_above_floor(v, &frame.shift);
             let w = if is_there { w } else { 0.0 };
-            let d = f64::mul_add(v - z, frame.inverse, frame.c);
-            let (excess, decay) = excess_and_decay(d);
+            let d = f64::mul_add((v - z) + frame.between, frame.inverse, frame.c);
+            let excess = excess_of(d);
             let (b, a) = (frame.from[0] - v, frame.from[1] - z);
-            let (error, with_b) = (w * decay, w * b);
+            let (error, with_b) = (w * (excess - d), w * b);
             (weights[i], errors[i]) = (w, error);
             next[0][i] = all[0][i] + w;
             next[1][i] = all[1][i] + error;
@@ -443,10 +446,10 @@ const EXCESS: [f64; 11] = [
     f64::from_bits(0x3e21f1cfd1ad4941), // 2.08902374341304192e-9
 ];
 
-/// e^−d − 1 + d and e^−d − 1, where e^−d = 2^k e^−s: both to a few units of themselves, also near 0, where k is 0 and the
-/// last bracket is nothing.
+/// e^−d − 1 + d, where e^−d = 2^k e^−s: to a few units of itself, also near 0, where k is 0 and all but the first term is
+/// nothing.
 #[inline(always)]
-fn excess_and_decay(d: f64) -> (f64, f64) {
+fn excess_of(d: f64) -> f64 {
     let round = <f64 as Real>::ROUND + 1023.0;
     let rounded = f64::mul_add(d, -Double::LOG2_E.hi, round);
     let power = f64::from_bits(rounded.to_bits() << 52);
@@ -455,10 +458,8 @@ fn excess_and_decay(d: f64) -> (f64, f64) {
     for &coefficient in EXCESS.iter().rev().skip(1) {
         series = f64::mul_add(series, s, coefficient);
     }
-    let excess = s * s * series;
-    let whole = power - 1.0;
-    let decay = f64::mul_add(power, excess - s, whole);
-    (f64::mul_add(power, excess, f64::mul_add(-power, s, whole + d)), decay)
+    let rest = f64::mul_add(-power, s, (power - 1.0) + d);
+    f64::mul_add(power, s * s * series, rest)
 }
 
 /// The gradient.

@@ -36,7 +36,7 @@ use crate::temperature::Temperatures;
 
 pub use cross_entropy::{CrossEntropyOptions, cross_entropy, cross_entropy_into};
 pub use decoupled::{DecoupledLoss, DecoupledOptions, decoupled_distillation};
-pub use distillation::{DistillationOptions, Factor, HardLabels, distillation};
+pub use distillation::{DistillationOptions, Factor, HardLabels, distillation, distillation_into};
 pub use divergence::Divergence;
 pub use schedule::{
     cosine_temperature, cyclic_temperature, exponential_temperature, gumbel_softmax_temperature,
