@@ -7,12 +7,14 @@
 //! d soft/dT = T(2D + T dD/dT)
 //! ```
 //!
-//! Where T is so large that no logit is told from another any more, soft is its limit, worked out from the logits.
+//! Where T is so large that no logit is told from another any more, soft is its limit, worked out from the logits. Most rows
+//! of KL(p ‖ q) go through `forward.rs`, in one sweep; what follows here is for all others.
 
-use super::cross_entropy::{self, Out};
+use super::cross_entropy::Out;
 use super::distribution::{Distribution, Inverse, widen};
 use super::divergence::{Divergence, Ratios, is_at_the_limit, of_distributions, of_limit};
 use super::forward::Forward;
+use super::hard::Hard;
 use super::standardised::{Deviation, Standardised};
 use super::{Loss, LossMut, Reduction, Shares, checked_weights, refuse_zero, refused};
 use crate::element::Element;
@@ -22,7 +24,7 @@ use crate::rows::{Labels, Rows};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::batch::FETCH_AHEAD;
 use crate::softmax::plan::{Tempering, Temperings};
-use crate::temperature::{Temperature, Temperatures};
+use crate::temperature::Temperatures;
 
 /// What the divergence is multiplied by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -306,9 +308,9 @@ impl<T: Element> Kernel for EachRow<'_, T> {
             }
             let (tau, tempering) = (taus.of_row(i).tau(), temperings.of_row(i));
             let factor = weights[i] / divisor;
+            let ahead = if i + 1 < rows && classes <= FETCH_AHEAD { classes } else { 0 };
             let mut swept = None;
             if is_forward {
-                let ahead = if i + 1 < rows && classes <= FETCH_AHEAD { classes } else { 0 };
                 swept = forward.fill(simd, [of_teacher, of_student], &tempering, ahead);
             }
             let is_done = swept.is_some() && options.hard.is_none();
@@ -323,10 +325,10 @@ impl<T: Element> Kernel for EachRow<'_, T> {
                         Factor::One => inverse.times(options.soft_weight),
                     };
                     if is_done {
-                        forward.write(simd, to, scale * factor);
+                        forward.write(simd, to, scale * factor, ahead);
                     } else {
                         space.errors.resize(classes, 0.0);
-                        forward.write(simd, &mut space.errors, scale);
+                        forward.write(simd, &mut space.errors, scale, 0);
                     }
                     with_factor(options.factor, soft, tau, inverse)
                 }
@@ -369,40 +371,6 @@ fn with_factor(
     match factor {
         Factor::TauSquared => (tau * (tau * divergence), tau * (2.0 * divergence + slope)),
         Factor::One => (divergence, inverse.times(slope)),
-    }
-}
-
-/// The part of a row with its label; its buffers serve row after row.
-#[derive(Default)]
-pub(super) struct Hard {
-    student: Distribution,
-    target: Vec<f64>,
-    errors: Vec<f64>,
-}
-
-impl Hard {
-    /// What it adds to a row's `soft` loss; its gradient is added to the errors. A row that cannot be taken in is NaN
-    /// already, and stays as it is.
-    #[inline(always)]
-    pub(super) fn add<S: Simd>(
-        &mut self,
-        simd: S,
-        student: &[f64],
-        (label, weight): (usize, f64),
-        soft: f64,
-        errors: &mut [f64],
-    ) -> f64 {
-        if !self.student.fill(simd, student, &Tempering::new(Temperature::ONE)) || soft.is_nan() {
-            return 0.0;
-        }
-        self.target.clear();
-        self.target.resize(student.len(), 0.0);
-        self.target[label] = 1.0;
-        let (loss, _) = cross_entropy::of_row(&self.student, &self.target, &mut self.errors);
-        for (sum, error) in errors.iter_mut().zip(&self.errors) {
-            *sum += weight * error;
-        }
-        if weight > 0.0 { weight * loss } else { 0.0 }
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) mod distillation;
 mod distribution;
 mod divergence;
 mod forward;
+mod frame;
+mod hard;
 mod labelled;
 mod schedule;
 mod standardised;
