@@ -210,7 +210,7 @@ the quartiles. The machine is shared and its speed changes by half within a day:
 
 ## Beside a copy
 
-One thread, τ = {timed["temperature"]}, output reused; distillation at T = 4 allocates its result. {machine["cpu"]}, {timed["isa"]}, commit {timed["commit"]}: `make bench`,
+One thread, τ = {timed["temperature"]}, output reused; distillation at T = 4. {machine["cpu"]}, {timed["isa"]}, commit {timed["commit"]}: `make bench`,
 [speed.json](../benches/results/speed.json). 1 is the time of a copy of as many numbers, which no function of them all can be below.
 
 ![Times of f32 functions over that of a copy](benchmarks.svg)
@@ -220,9 +220,9 @@ Rows of ten classes are where the most is left: what a row costs at its ends cou
 ([1, 1000], [1, 128256]) a copy is all but free, and the exponential is the floor: f32 softmax is thirteen
 operations an entry, nine of them fused multiply-adds, done for eight at a time with AVX2 and for sixteen with AVX-512, of which
 Zen 4 begins half as many. Logarithms of f64 rows are in
-double-double. f16 and bf16 are computed as f32 is, with a conversion before and one after. Distillation is in f64 throughout, two
-exponentials an entry and three more polynomials where teacher and student are near each other: the gradient is their
-difference, of which f32 would keep few digits. Cross-entropy of short f64 rows goes row by row.
+double-double. f16 and bf16 are computed as f32 is, with a conversion before and one after. Distillation is in f64 throughout, of whose numbers a
+vector holds half as many: an exponential for each entry of the teacher, and e^−d − 1 + d of the difference of the logits, so
+that a gradient that is a small difference keeps its digits, of which f32 would keep few. Cross-entropy of short f64 rows goes row by row.
 
 {few}## Beside other crates
 

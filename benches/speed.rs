@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use softargmax::{
-    Element, Isa, Labels, LossMut, Rows, Temperature, cross_entropy_into, distillation,
+    Element, Isa, Labels, LossMut, Rows, Temperature, cross_entropy_into, distillation_into,
     log_softmax_into, log_sum_exp_rows, softmax_into,
 };
 
@@ -269,18 +269,20 @@ fn narrow<T: Element>(name: &str, (rows, classes): (usize, usize), of: fn(f32) -
     results(name, (rows, classes), &["copy", "softmax"], &times)
 }
 
-/// Distillation at T = 4 with its gradients, which it allocates, beside the copy of as many numbers.
+/// Distillation at T = 4 with its gradients, beside the copy of as many numbers.
 fn distillation_of((rows, classes): (usize, usize)) -> Vec<Value> {
     let logits: Vec<f32> = normal(2 * rows * classes);
     let (student, teacher) = logits.split_at(rows * classes);
-    let mut copied = student.to_vec();
+    let (mut copied, mut d_logits) = (student.to_vec(), student.to_vec());
+    let mut d_tau = vec![0.0; rows];
     let times = interleaved(
         rows * classes,
         &mut [&mut || black_box(&mut copied).copy_from_slice(black_box(student)), &mut || {
             let (student, teacher) = (view(student, classes), view(teacher, classes));
             let four = Temperature::new(4.0).expect("a temperature");
-            let loss = distillation(student, teacher, four, &Default::default());
-            black_box(loss.expect("a loss"));
+            let (options, to) =
+                (Default::default(), LossMut { logits: &mut d_logits, tau: &mut d_tau });
+            black_box(distillation_into(student, teacher, four, &options, to).expect("a loss"));
         }],
     );
     results("f32", (rows, classes), &["copy", "distillation"], &times)

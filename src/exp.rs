@@ -73,6 +73,13 @@ pub(crate) fn weight_for_sums<R: Real>(x: R, shift: &Shift<R>) -> R {
     exp2_in_two(r).times_power(rounded)
 }
 
+/// The same for what is not below the floor.
+#[inline(always)]
+pub(crate) fn weight_above_floor_for_sums<R: Real>(x: R, shift: &Shift<R>) -> R {
+    let (r, rounded) = reduced_above_floor(x, shift);
+    exp2_in_two(r).times_power(rounded)
+}
+
 /// A z of 0 or less as an integer, in the low bits of the first number, and r: for sums where a row's shift is the
 /// maximum itself, z = c (x − m), and costs no bit.
 #[inline(always)]

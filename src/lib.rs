@@ -121,8 +121,8 @@ pub use loss::{
     CrossEntropyOptions, DecoupledLoss, DecoupledOptions, Deviation, DistillationOptions,
     Divergence, Factor, HardLabels, Loss, LossMut, Reduction, TruncatedParts, TruncatedStatistics,
     TruncatedTeacher, cosine_temperature, cross_entropy, cross_entropy_into, cyclic_temperature,
-    decoupled_distillation, distillation, exponential_temperature, gumbel_softmax_temperature,
-    linear_temperature, truncated_distillation,
+    decoupled_distillation, distillation, distillation_into, exponential_temperature,
+    gumbel_softmax_temperature, linear_temperature, truncated_distillation,
 };
 pub use metrics::{
     Band, Bin, BinFree, Binning, BrierParts, CalibrationError, ClasswiseError, Differences,

@@ -7,20 +7,24 @@
 //! d soft/dT = T(2D + T dD/dT)
 //! ```
 //!
-//! Where T is so large that no logit is told from another any more, soft is its limit, worked out from the logits.
+//! Where T is so large that no logit is told from another any more, soft is its limit, worked out from the logits. Most rows
+//! of KL(p ‖ q) go through `forward.rs`, in one sweep; what follows here is for all others.
 
-use super::cross_entropy::{self, Out};
+use super::cross_entropy::Out;
 use super::distribution::{Distribution, Inverse, widen};
 use super::divergence::{Divergence, Ratios, is_at_the_limit, of_distributions, of_limit};
+use super::forward::Forward;
+use super::hard::Hard;
 use super::standardised::{Deviation, Standardised};
-use super::{Loss, Reduction, Shares, checked_weights, refuse_zero, refused};
+use super::{Loss, LossMut, Reduction, Shares, checked_weights, refuse_zero, refused};
 use crate::element::Element;
 use crate::error::Error;
 use crate::parallel::Job;
 use crate::rows::{Labels, Rows};
 use crate::simd::{Kernel, Simd};
+use crate::softmax::batch::FETCH_AHEAD;
 use crate::softmax::plan::{Tempering, Temperings};
-use crate::temperature::{Temperature, Temperatures};
+use crate::temperature::Temperatures;
 
 /// What the divergence is multiplied by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,7 +128,44 @@ pub fn distillation<'a, T: Element>(
     tau: impl Into<Temperatures<'a>>,
     options: &DistillationOptions<'_>,
 ) -> Result<Loss<T>, Error> {
+    let mut loss = Loss::zeros(student.rows(), student.classes());
+    loss.values = distillation_into(student, teacher, tau, options, loss.as_mut())?;
+    Ok(loss)
+}
+
+/// [`distillation`], its gradients into given buffers: [`Loss::values`] are what it returns.
+///
+/// # Shapes, accuracy, special values
+/// As [`distillation`].
+///
+/// # Errors
+/// As [`distillation`], and [`Error::Shape`] when a buffer has the wrong length. After an error the buffers hold
+/// nothing of use.
+///
+/// # Example
+/// ```
+/// use softargmax::{DistillationOptions, LossMut, Rows, Temperature, distillation_into};
+///
+/// let (mut d_logits, mut d_tau) = ([9.0f32; 2], [9.0; 1]);
+/// let values = distillation_into(
+///     Rows::one(&[1.0, 2.0])?,
+///     Rows::one(&[3.0, 4.0])?,
+///     Temperature::new(4.0)?,
+///     &DistillationOptions::default(),
+///     LossMut { logits: &mut d_logits, tau: &mut d_tau },
+/// )?;
+/// assert_eq!((values[0], d_logits, d_tau), (0.0, [0.0; 2], [0.0])); // of one distribution
+/// # Ok::<(), softargmax::Error>(())
+/// ```
+pub fn distillation_into<'a, T: Element>(
+    student: Rows<'_, T>,
+    teacher: Rows<'_, T>,
+    tau: impl Into<Temperatures<'a>>,
+    options: &DistillationOptions<'_>,
+    gradient: LossMut<'_, T>,
+) -> Result<Vec<f64>, Error> {
     let (rows, classes) = (student.rows(), student.classes());
+    gradient.check(student)?;
     let taus = tau.into().checked(rows)?;
     same_shape(student, teacher)?;
     weight("soft weight", options.soft_weight)?;
@@ -137,19 +178,13 @@ pub fn distillation<'a, T: Element>(
     let masses = weights.clone();
     let shares = Shares::new(weights, options.reduction, &masses)?;
     let mut losses = vec![0.0; rows];
-    let mut loss = Loss {
-        values: Vec::new(),
-        logits: vec![T::of_f64(0.0); rows * classes],
-        tau: vec![0.0; rows],
-    };
-    let out = Out { losses: &mut losses, logits: &mut loss.logits, tau: &mut loss.tau };
+    let out = Out { losses: &mut losses, logits: gradient.logits, tau: gradient.tau };
     let (weights, divisor) = (&shares.weights[..], shares.divisor);
     T::run(EachRow { student, teacher, taus, weights, first: 0, options, out, divisor });
     if let Some(row) = losses.iter().position(|loss| loss.is_nan()) {
         return Err(Error::Row { row, reason: why(student, teacher, row, options) });
     }
-    loss.values = shares.reduce(losses, options.reduction);
-    Ok(loss)
+    Ok(shares.reduce(losses, options.reduction))
 }
 
 pub(super) fn same_shape<T>(student: Rows<'_, T>, teacher: Rows<'_, T>) -> Result<(), Error> {
@@ -257,33 +292,65 @@ impl<T: Element> Kernel for EachRow<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let EachRow { student, teacher, taus, weights, first, options, out, divisor } = self;
-        let (classes, temperings) = (student.classes(), Temperings::<f64>::new(taus));
+        let (rows, classes, temperings) =
+            (student.rows(), student.classes(), Temperings::<f64>::new(taus));
         let mut space = Space::default();
-        let mut hard = Hard::default();
+        let (mut forward, mut hard) = (Forward::new(), Hard::default());
         let (mut z, mut v) = (Vec::new(), Vec::new());
+        let is_forward =
+            options.divergence == Divergence::TeacherToStudent && options.standardise.is_none();
         for (i, (of_student, of_teacher)) in student.iter().zip(teacher.iter()).enumerate() {
+            let to = &mut out.logits[i * classes..(i + 1) * classes];
             if weights[i] == 0.0 {
+                to.fill(T::of_f64(0.0));
+                out.tau[i] = 0.0;
                 continue;
             }
-            widen(of_student, &mut z);
-            widen(of_teacher, &mut v);
             let (tau, tempering) = (taus.of_row(i).tau(), temperings.of_row(i));
-            let (teacher, student, tempering, space) = (&v, &z, &tempering, &mut space);
-            let of_row = Soft { teacher, student, tau, tempering, options, space };
-            let (mut loss, slope) = simd.call(of_row);
             let factor = weights[i] / divisor;
-            loss *= options.soft_weight;
-            for error in &mut space.errors {
-                *error *= options.soft_weight;
+            let ahead = if i + 1 < rows && classes <= FETCH_AHEAD { classes } else { 0 };
+            let mut swept = None;
+            if is_forward {
+                swept = forward.fill(simd, [of_teacher, of_student], &tempering, ahead);
             }
+            let is_done = swept.is_some() && options.hard.is_none();
+            if !is_done {
+                widen(of_student, &mut z);
+            }
+            let (mut loss, slope) = match swept {
+                Some(soft) => {
+                    let inverse = Inverse::new(&tempering);
+                    let scale = match options.factor {
+                        Factor::TauSquared => tau * options.soft_weight,
+                        Factor::One => inverse.times(options.soft_weight),
+                    };
+                    if is_done {
+                        forward.write(simd, to, scale * factor, ahead);
+                    } else {
+                        space.errors.resize(classes, 0.0);
+                        forward.write(simd, &mut space.errors, scale, 0);
+                    }
+                    with_factor(options.factor, soft, tau, inverse)
+                }
+                None => {
+                    widen(of_teacher, &mut v);
+                    let (teacher, student, tempering, space) = (&v, &z, &tempering, &mut space);
+                    let of_row = Soft { teacher, student, tau, tempering, options, space };
+                    let soft = simd.call(of_row);
+                    for error in &mut space.errors {
+                        *error *= options.soft_weight;
+                    }
+                    soft
+                }
+            };
+            loss *= options.soft_weight;
             if let Some(part) = options.hard
                 && let Some(label) = part.labels.of_row(first + i)
             {
                 loss += hard.add(simd, &z, (label, part.weight), loss, &mut space.errors);
             }
-            if !loss.is_nan() {
-                let out = &mut out.logits[i * classes..(i + 1) * classes];
-                for (out, error) in out.iter_mut().zip(&space.errors) {
+            if !is_done && !loss.is_nan() {
+                for (out, error) in to.iter_mut().zip(&space.errors) {
                     *out = T::of_f64(error * factor + 0.0);
                 }
             }
@@ -293,37 +360,17 @@ impl<T: Element> Kernel for EachRow<'_, T> {
     }
 }
 
-/// The part of a row with its label; its buffers serve row after row.
-#[derive(Default)]
-pub(super) struct Hard {
-    student: Distribution,
-    target: Vec<f64>,
-    errors: Vec<f64>,
-}
-
-impl Hard {
-    /// What it adds to a row's `soft` loss; its gradient is added to the errors. A row that cannot be taken in is NaN
-    /// already, and stays as it is.
-    #[inline(always)]
-    pub(super) fn add<S: Simd>(
-        &mut self,
-        simd: S,
-        student: &[f64],
-        (label, weight): (usize, f64),
-        soft: f64,
-        errors: &mut [f64],
-    ) -> f64 {
-        if !self.student.fill(simd, student, &Tempering::new(Temperature::ONE)) || soft.is_nan() {
-            return 0.0;
-        }
-        self.target.clear();
-        self.target.resize(student.len(), 0.0);
-        self.target[label] = 1.0;
-        let (loss, _) = cross_entropy::of_row(&self.student, &self.target, &mut self.errors);
-        for (sum, error) in errors.iter_mut().zip(&self.errors) {
-            *sum += weight * error;
-        }
-        if weight > 0.0 { weight * loss } else { 0.0 }
+/// The loss and its derivative in τ of a divergence D and τ dD/dτ.
+#[inline(always)]
+fn with_factor(
+    factor: Factor,
+    (divergence, slope): (f64, f64),
+    tau: f64,
+    inverse: Inverse,
+) -> (f64, f64) {
+    match factor {
+        Factor::TauSquared => (tau * (tau * divergence), tau * (2.0 * divergence + slope)),
+        Factor::One => (divergence, inverse.times(slope)),
     }
 }
 
@@ -376,22 +423,15 @@ fn soft<S: Simd>(
         }
         factor => {
             ratios.fill(p, q);
-            let (loss, slope) = of_distributions(options.divergence, p, q, ratios, errors);
+            let of_both = of_distributions(options.divergence, p, q, ratios, errors);
             let inverse = Inverse::new(tempering);
-            match factor {
-                Factor::TauSquared => {
-                    for error in errors.iter_mut() {
-                        *error *= tau;
-                    }
-                    (tau * (tau * loss), tau * (2.0 * loss + slope))
-                }
-                Factor::One => {
-                    for error in errors.iter_mut() {
-                        *error = inverse.times(*error);
-                    }
-                    (loss, inverse.times(slope))
-                }
+            for error in errors.iter_mut() {
+                *error = match factor {
+                    Factor::TauSquared => *error * tau,
+                    Factor::One => inverse.times(*error),
+                };
             }
+            with_factor(factor, of_both, tau, inverse)
         }
     };
     if options.standardise.is_some() {

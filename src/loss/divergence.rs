@@ -30,7 +30,7 @@ pub enum Divergence {
 }
 
 /// Up to here, differences are worked out from the logarithm of the ratio.
-const NEAR: f64 = 0.5;
+pub(super) const NEAR: f64 = 0.5;
 
 /// The logarithms of the ratios of two distributions.
 #[derive(Default)]
@@ -90,7 +90,7 @@ const fn inverse_factorials<const N: usize>(first: usize) -> [f64; N] {
 
 /// e^−d − 1 + d for |d| ≤ ½, from 0 up. Of a larger d it is a number, which nobody uses.
 #[inline(always)]
-fn excess(d: f64) -> f64 {
+pub(super) fn excess(d: f64) -> f64 {
     let square = d * d;
     let (mut even, mut odd) = (EVEN[7], 0.0);
     for k in (0..7).rev() {

@@ -16,6 +16,9 @@ pub(crate) mod decoupled;
 pub(crate) mod distillation;
 mod distribution;
 mod divergence;
+mod forward;
+mod frame;
+mod hard;
 mod labelled;
 mod schedule;
 mod standardised;
@@ -35,7 +38,7 @@ use crate::temperature::Temperatures;
 
 pub use cross_entropy::{CrossEntropyOptions, cross_entropy, cross_entropy_into};
 pub use decoupled::{DecoupledLoss, DecoupledOptions, decoupled_distillation};
-pub use distillation::{DistillationOptions, Factor, HardLabels, distillation};
+pub use distillation::{DistillationOptions, Factor, HardLabels, distillation, distillation_into};
 pub use divergence::Divergence;
 pub use schedule::{
     cosine_temperature, cyclic_temperature, exponential_temperature, gumbel_softmax_temperature,

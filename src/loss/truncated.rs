@@ -11,10 +11,11 @@
 
 use super::cross_entropy::Out;
 use super::distillation::{
-    DistillationOptions, Factor, Hard, MASKS_DIFFER, OF_TEACHER, leave_out_ignored, weight,
+    DistillationOptions, Factor, MASKS_DIFFER, OF_TEACHER, leave_out_ignored, weight,
 };
 use super::distribution::{Distribution, Inverse, sums};
 use super::divergence::{Divergence, Ratios, is_at_the_limit, of_distributions};
+use super::hard::Hard;
 use super::tail::{Kept, KeptRow, Knots, ln_count};
 use super::teacher::{FAR, TruncatedTeacher};
 use super::{Loss, Shares, checked_weights, refuse_zero, refused};

@@ -4,7 +4,8 @@ use super::{always_the_same, check_gradients, drawn, near, refused_row, rows, ta
 use crate::support::number::Number;
 use softargmax::{
     CrossEntropyOptions, Deviation, DistillationOptions, Divergence, Error, Factor, HardLabels,
-    Labels, Loss, Reduction, Rows, Temperature, cross_entropy, distillation,
+    Labels, Loss, LossMut, Reduction, Rows, Temperature, cross_entropy, distillation,
+    distillation_into, softmax,
 };
 
 const STUDENT: [f64; 4] = [1.0, 5.0, 7.0, 10.0];
@@ -60,9 +61,81 @@ fn a_small_divergence_keeps_its_digits() {
             // ln(p/q) is a difference of numbers near 1 in units of T: 2^-52 of them is 1e-6 of 2^-30.
             near(of(&student, &TEACHER, t, &options).value(), want, 4e-6);
         }
+        // Forward, the logits' own differences are looked at.
+        near(of(&student, &TEACHER, t, &Options::default()).value(), wants[0], 1e-14);
     }
     let loss = of(&TEACHER, &TEACHER, 4.0, &Options::default());
     assert_eq!((loss.value(), loss.tau_sum(), &loss.logits[..]), (0.0, 0.0, &[0.0; 4][..]));
+    // Both are all but sure of one class, and the student's logits lie elsewhere. From mpmath.
+    let (student, teacher) = ([1000.0, 801.0, 809.0], [0.0, -200.0, -190.0]);
+    for (t, want) in [(1.0, 1.1214823730955478161e-83), (4.0, 1.1877728612249326721e-21)] {
+        let (student, teacher) = (rows(&student, 3), rows(&teacher, 3));
+        let loss = distillation(student, teacher, tau(t), &Options::default()).unwrap();
+        near(loss.value(), want, 1e-14);
+    }
+}
+
+/// KL(a ‖ b) has two ways to it, forward and, with the roles exchanged, in reverse, which share no code but the formula.
+#[test]
+fn forward_is_the_reverse_of_the_other() {
+    let reverse = Options { divergence: Divergence::StudentToTeacher, ..Options::default() };
+    for classes in [2, 7, 8, 9, 15, 16, 17, 24, 33, 1000, 1024, 1025, 2056] {
+        let (noise, more) = (drawn(41, classes), drawn(42, classes));
+        for (spread, apart, sharp) in [
+            (1e-6, 1.0, 0.0),
+            (0.3, 0.1, 0.0),
+            (1.0, 1.0, 30.0),
+            (2.0, 0.3, -300.0),
+            (9.0, 9.0, 9.0),
+        ] {
+            let mut teacher: Vec<f64> = noise.iter().map(|x| x * spread).collect();
+            teacher[classes / 2] += sharp;
+            let mut student: Vec<f64> =
+                teacher.iter().zip(&more).map(|(v, x)| v + x * apart).collect();
+            for masked in [None, Some(0), Some(classes - 1)] {
+                if let Some(masked) = masked
+                    && classes > 2
+                {
+                    (teacher[masked], student[masked]) = (f64::NEG_INFINITY, f64::NEG_INFINITY);
+                }
+                for t in [0.3, 1.0, 4.0, 1e4] {
+                    let (v, z) = (rows(&teacher, classes), rows(&student, classes));
+                    let got = distillation(z, v, tau(t), &Options::default()).unwrap();
+                    let want = distillation(v, z, tau(t), &reverse).unwrap();
+                    near(got.value(), want.value(), 1e-12);
+                    let sizes = 2.0 * want.value() / t + want.tau_sum().abs();
+                    let off = (got.tau_sum() - want.tau_sum()).abs();
+                    assert!(off <= 1e-12 * sizes, "{classes} {t}: {off:e} of {sizes:e}");
+                    let of = |logits: &[f64]| softmax(logits, tau(t)).unwrap();
+                    for ((got, p), q) in got.logits.iter().zip(of(&teacher)).zip(of(&student)) {
+                        // Ratios beyond e^±32 are taken from gaps, and these are rounded: up to 400 in units of T.
+                        assert!((got - t * (q - p)).abs() <= 1e-13 * t * (q + p), "{got:e}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn buffers_of_another_size_are_refused_and_old_numbers_overwritten() {
+    let (student, teacher) = ([STUDENT, STUDENT].concat(), [TEACHER, TEACHER].concat());
+    let options = Options { row_weights: Some(&[1.0, 0.0]), ..Options::default() };
+    let (student, teacher) = (rows(&student, 4), rows(&teacher, 4));
+    let of = |logits: &mut [f64], d_tau: &mut [f64]| {
+        distillation_into(student, teacher, tau(4.0), &options, LossMut { logits, tau: d_tau })
+    };
+    let (mut d_logits, mut d_tau) = ([9.0; 8], [9.0; 2]);
+    let values = of(&mut d_logits, &mut d_tau).unwrap();
+    let fresh = distillation(student, teacher, tau(4.0), &options).unwrap();
+    assert_eq!(
+        (&values, &d_logits[..], &d_tau[..]),
+        (&fresh.values, &fresh.logits[..], &fresh.tau[..])
+    );
+    for (len, taus) in [(7, 2), (8, 1)] {
+        let error = of(&mut d_logits[..len], &mut d_tau[..taus]).unwrap_err();
+        assert!(matches!(error, Error::Shape { .. }), "{error}");
+    }
 }
 
 #[test]
@@ -310,10 +383,20 @@ fn everywhere<T: Number>() {
             let student = Rows::new(&student, classes).unwrap();
             let teacher = Rows::new(&teacher, classes).unwrap();
             let loss = distillation(student, teacher, tau(4.0), &options).unwrap();
-            let numbers = loss.values.iter().chain(&loss.tau).map(|x| x.to_bits());
-            numbers.chain(loss.logits.iter().map(|x| x.bits())).collect::<Vec<_>>()
+            bits(&loss)
+        });
+        let alone = Options { divergence, ..Options::default() };
+        always_the_same(|| {
+            let student = Rows::new(&student, classes).unwrap();
+            let teacher = Rows::new(&teacher, classes).unwrap();
+            bits(&distillation(student, teacher, tau(4.0), &alone).unwrap())
         });
     }
+}
+
+fn bits<T: Number>(loss: &Loss<T>) -> Vec<u64> {
+    let numbers = loss.values.iter().chain(&loss.tau).map(|x| x.to_bits());
+    numbers.chain(loss.logits.iter().map(|x| x.bits())).collect()
 }
 
 #[test]
