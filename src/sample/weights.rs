@@ -17,7 +17,7 @@ use crate::double::{Double, ldexp};
 use crate::element::Real;
 use crate::sample::single::{self, Room, Single};
 use crate::simd::{Kernel, Simd};
-use crate::softmax::row::{LANES, sum_of_lanes};
+use crate::softmax::row::{LANES, WIDE, raised, sum_of_lanes};
 use crate::temperature::Temperature;
 
 /// Logits looked at together: 2 KiB of f32.
@@ -220,8 +220,6 @@ pub(crate) struct Peaks<'a, R> {
     pub(super) maxima: &'a mut [R],
 }
 
-const WIDE: usize = 2 * LANES;
-
 impl<R: Real> Kernel for Peaks<'_, R> {
     type Output = bool;
 
@@ -294,20 +292,6 @@ impl<R: Real> Kernel for Largest<'_, R> {
             *max = best[0];
         }
     }
-}
-
-#[inline(always)]
-fn raised<R: Real>(
-    chunk: &[R; WIDE],
-    best: [R; WIDE],
-    nan: [R::Bits; WIDE],
-) -> ([R; WIDE], [R::Bits; WIDE]) {
-    let (mut larger, mut seen) = (best, nan);
-    for i in 0..WIDE {
-        larger[i] = if chunk[i] > best[i] { chunk[i] } else { best[i] };
-        seen[i] = nan[i] | chunk[i].nan_bits();
-    }
-    (larger, seen)
 }
 
 /// The second sweep: the sum of all weights up to the end of each block.

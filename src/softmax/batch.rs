@@ -6,7 +6,7 @@ use crate::rows::Rows;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::{self, Space};
-use crate::softmax::{alone, few, few_log, log};
+use crate::softmax::{alone, converted, few, few_log, log};
 use crate::temperature::Temperatures;
 
 /// Rows up to this long have the next one fetched from memory while they are computed: a row's first
@@ -65,7 +65,7 @@ impl<T: Element> Kernel for Map<'_, T> {
                 if T::BY_THE_WAY && matches!(function, Function::Softmax) {
                     wide.resize(classes, T::Real::ZERO);
                     let wide = [&mut wide[..], &mut wide_out];
-                    row::softmax_by_way_of(simd, row, out, wide, &tempering, &mut space);
+                    converted::softmax(simd, row, out, wide, &tempering, &mut space);
                     continue;
                 }
                 let row = Some(in_real(row.unwrap_or(out), &mut wide));

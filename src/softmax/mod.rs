@@ -2,6 +2,7 @@
 
 mod alone;
 pub(crate) mod batch;
+mod converted;
 pub(crate) mod few;
 mod few_log;
 pub(crate) mod log;

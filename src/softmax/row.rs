@@ -21,7 +21,7 @@
 //!    ln Z keeps what a confident row leaves over.
 
 use crate::double::Double;
-use crate::element::{Element, LINE, Real};
+use crate::element::{LINE, Real};
 use crate::exp::{Shift, weight};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{BLOCK, Plan, Tempering};
@@ -40,16 +40,16 @@ pub(crate) enum Peak<R> {
     Finite(R),
 }
 
-const WIDE: usize = LINE;
+pub(crate) const WIDE: usize = LINE;
 
 /// The largest number and the NaN bits seen so far, lane by lane.
-struct Peaks<R: Real> {
-    best: [R; WIDE],
-    nan: [R::Bits; WIDE],
+pub(super) struct Peaks<R: Real> {
+    pub(super) best: [R; WIDE],
+    pub(super) nan: [R::Bits; WIDE],
 }
 
 impl<R: Real> Peaks<R> {
-    const NONE: Self = Peaks { best: [R::NEG_INFINITY; WIDE], nan: [R::NO_BITS; WIDE] };
+    pub(super) const NONE: Self = Peaks { best: [R::NEG_INFINITY; WIDE], nan: [R::NO_BITS; WIDE] };
 }
 
 /// The first sweep.
@@ -71,8 +71,9 @@ impl<R: Real> Kernel for Raise<'_, R> {
     }
 }
 
+/// With a chunk more.
 #[inline(always)]
-fn raised<R: Real>(
+pub(crate) fn raised<R: Real>(
     chunk: &[R; WIDE],
     best: [R; WIDE],
     nan: [R::Bits; WIDE],
@@ -84,28 +85,6 @@ fn raised<R: Real>(
         seen[i] = nan[i] | chunk[i].nan_bits();
     }
     (larger, seen)
-}
-
-/// The first sweep of a row that must be converted: that too.
-struct ReadAndRaise<'a, T: Element> {
-    lines: &'a [[T; WIDE]],
-    to: &'a mut [[T::Real; WIDE]],
-    peaks: &'a mut Peaks<T::Real>,
-}
-
-impl<T: Element> Kernel for ReadAndRaise<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Peaks { mut best, mut nan } = *self.peaks;
-        for (line, to) in self.lines.iter().zip(self.to) {
-            let chunk = T::widen(simd, line);
-            *to = chunk;
-            (best, nan) = raised(&chunk, best, nan);
-        }
-        *self.peaks = Peaks { best, nan };
-    }
 }
 
 /// The maximum of a row and whether it holds a NaN, in one sweep.
@@ -122,28 +101,8 @@ pub(crate) fn find_peak<S: Simd, R: Real>(simd: S, row: &[R]) -> Peak<R> {
     of_lanes(peaks)
 }
 
-/// Converts a row and finds its peak.
 #[inline(always)]
-fn read_and_find_peak<S: Simd, T: Element>(
-    simd: S,
-    row: &[T],
-    to: &mut [T::Real],
-) -> Peak<T::Real> {
-    let mut peaks = Peaks::NONE;
-    let (lines, tail) = row.as_chunks::<WIDE>();
-    let (tos, tail_to) = to.as_chunks_mut();
-    simd.call(ReadAndRaise { lines, to: tos, peaks: &mut peaks });
-    if !tail.is_empty() {
-        let (mut last, mut to) = ([T::of_f64(f64::NEG_INFINITY); WIDE], [[T::Real::ZERO; WIDE]]);
-        last[..tail.len()].copy_from_slice(tail);
-        simd.call(ReadAndRaise { lines: &[last], to: &mut to, peaks: &mut peaks });
-        tail_to.copy_from_slice(&to[0][..tail.len()]);
-    }
-    of_lanes(peaks)
-}
-
-#[inline(always)]
-fn of_lanes<R: Real>(peaks: Peaks<R>) -> Peak<R> {
+pub(super) fn of_lanes<R: Real>(peaks: Peaks<R>) -> Peak<R> {
     let Peaks { mut best, mut nan } = peaks;
     let mut width = WIDE;
     while width > 1 {
@@ -278,30 +237,6 @@ impl<R: Real> Kernel for Normalise<'_, R> {
         let Normalise { out, high, low } = self;
         for weight in out {
             *weight = weight.mul_add(high, *weight * low);
-        }
-    }
-}
-
-/// The third sweep of a row that must be converted: that too.
-struct NormaliseAndWrite<'a, T: Element> {
-    chunks: &'a [[T::Real; WIDE]],
-    high: T::Real,
-    low: T::Real,
-    lines: &'a mut [[T; WIDE]],
-}
-
-impl<T: Element> Kernel for NormaliseAndWrite<'_, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let NormaliseAndWrite { chunks, high, low, lines } = self;
-        for (chunk, line) in chunks.iter().zip(lines) {
-            let mut p = [T::Real::ZERO; WIDE];
-            for i in 0..WIDE {
-                p[i] = chunk[i].mul_add(high, chunk[i] * low);
-            }
-            *line = T::narrow(simd, &p);
         }
     }
 }
@@ -441,32 +376,9 @@ pub(crate) fn softmax_of_peak<S: Simd, R: Real>(
     next
 }
 
-/// The same of a type that is computed in another, in which `wide` and `p` are.
-#[inline(always)]
-pub(crate) fn softmax_by_way_of<S: Simd, T: Element>(
-    simd: S,
-    row: Option<&[T]>,
-    out: &mut [T],
-    [wide, p]: [&mut [T::Real]; 2],
-    tempering: &Tempering<T::Real>,
-    space: &mut Space<T::Real>,
-) {
-    let peak = read_and_find_peak(simd, row.unwrap_or(out), wide);
-    let Some(sum) = weigh(simd, peak, Some(wide), p, tempering, space, 0) else {
-        return T::write(p, out);
-    };
-    let (high, low) = inverse(sum);
-    let ((chunks, tail), (lines, out_tail)) = (p.as_chunks(), out.as_chunks_mut());
-    simd.call(NormaliseAndWrite::<T> { chunks, high, low, lines });
-    let (mut last, mut to) = ([T::Real::ZERO; WIDE], [[T::of_f64(0.0); WIDE]]);
-    last[..tail.len()].copy_from_slice(tail);
-    simd.call(NormaliseAndWrite { chunks: &[last], high, low, lines: &mut to });
-    out_tail.copy_from_slice(&to[0][..tail.len()]);
-}
-
 /// The weights of a row in `out`, and their sum; none where the answer is there instead, which needs no weights.
 #[inline(always)]
-fn weigh<S: Simd, R: Real>(
+pub(super) fn weigh<S: Simd, R: Real>(
     simd: S,
     peak: Peak<R>,
     row: Option<&[R]>,

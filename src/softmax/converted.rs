@@ -1,0 +1,97 @@
+//! Softmax of a row whose type is computed in another: f16, whose conversion is an instruction and is done by the way, in the
+//! first sweep of `row.rs` and in its last.
+
+use crate::element::{Element, Real};
+use crate::simd::{Kernel, Simd};
+use crate::softmax::plan::Tempering;
+use crate::softmax::row::{Peak, Peaks, Space, WIDE, inverse, of_lanes, raised, weigh};
+
+/// Softmax of a row into `out`, which holds the row itself where `row` is `None`; `wide` and `p` are as long, in the type that
+/// is computed in.
+#[inline(always)]
+pub(super) fn softmax<S: Simd, T: Element>(
+    simd: S,
+    row: Option<&[T]>,
+    out: &mut [T],
+    [wide, p]: [&mut [T::Real]; 2],
+    tempering: &Tempering<T::Real>,
+    space: &mut Space<T::Real>,
+) {
+    let peak = read_and_find_peak(simd, row.unwrap_or(out), wide);
+    let Some(sum) = weigh(simd, peak, Some(wide), p, tempering, space, 0) else {
+        return T::write(p, out);
+    };
+    let (high, low) = inverse(sum);
+    let ((chunks, tail), (lines, out_tail)) = (p.as_chunks(), out.as_chunks_mut());
+    simd.call(NormaliseAndWrite::<T> { chunks, high, low, lines });
+    let (mut last, mut to) = ([T::Real::ZERO; WIDE], [[T::of_f64(0.0); WIDE]]);
+    last[..tail.len()].copy_from_slice(tail);
+    simd.call(NormaliseAndWrite { chunks: &[last], high, low, lines: &mut to });
+    out_tail.copy_from_slice(&to[0][..tail.len()]);
+}
+
+/// Converts a row and finds its peak.
+#[inline(always)]
+fn read_and_find_peak<S: Simd, T: Element>(
+    simd: S,
+    row: &[T],
+    to: &mut [T::Real],
+) -> Peak<T::Real> {
+    let mut peaks = Peaks::NONE;
+    let (lines, tail) = row.as_chunks::<WIDE>();
+    let (tos, tail_to) = to.as_chunks_mut();
+    simd.call(ReadAndRaise { lines, to: tos, peaks: &mut peaks });
+    if !tail.is_empty() {
+        let (mut last, mut to) = ([T::of_f64(f64::NEG_INFINITY); WIDE], [[T::Real::ZERO; WIDE]]);
+        last[..tail.len()].copy_from_slice(tail);
+        simd.call(ReadAndRaise { lines: &[last], to: &mut to, peaks: &mut peaks });
+        tail_to.copy_from_slice(&to[0][..tail.len()]);
+    }
+    of_lanes(peaks)
+}
+
+/// The first sweep.
+struct ReadAndRaise<'a, T: Element> {
+    lines: &'a [[T; WIDE]],
+    to: &'a mut [[T::Real; WIDE]],
+    peaks: &'a mut Peaks<T::Real>,
+}
+
+impl<T: Element> Kernel for ReadAndRaise<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Peaks { mut best, mut nan } = *self.peaks;
+        for (line, to) in self.lines.iter().zip(self.to) {
+            let chunk = T::widen(simd, line);
+            *to = chunk;
+            (best, nan) = raised(&chunk, best, nan);
+        }
+        *self.peaks = Peaks { best, nan };
+    }
+}
+
+/// The last sweep.
+struct NormaliseAndWrite<'a, T: Element> {
+    chunks: &'a [[T::Real; WIDE]],
+    high: T::Real,
+    low: T::Real,
+    lines: &'a mut [[T; WIDE]],
+}
+
+impl<T: Element> Kernel for NormaliseAndWrite<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let NormaliseAndWrite { chunks, high, low, lines } = self;
+        for (chunk, line) in chunks.iter().zip(lines) {
+            let mut p = [T::Real::ZERO; WIDE];
+            for i in 0..WIDE {
+                p[i] = chunk[i].mul_add(high, chunk[i] * low);
+            }
+            *line = T::narrow(simd, &p);
+        }
+    }
+}
