@@ -82,7 +82,7 @@ impl Default for DistillationOptions<'_> {
 /// logits, `T(q − p)`, and in T; on request another [`Divergence`], z-scores, and a part with hard labels.
 ///
 /// # Shapes
-/// `student` and `teacher` are `[rows, classes]`; `tau` is one [`Temperature`], or a slice of one per row.
+/// `student` and `teacher` are `[rows, classes]`; `tau` is one [`Temperature`](crate::Temperature), or a slice of one per row.
 ///
 /// # Accuracy
 /// Computed in f64, whatever the type of the logits; sums of terms of one sign, so that a small divergence keeps its

@@ -166,7 +166,7 @@ pub(crate) fn cross_entropy(
 /// --------
 /// >>> import softargmax
 /// >>> softargmax.distillation([[1.0, 5.0, 7.0, 10.0]], [[2.0, 8.0, 6.0, 3.0]], 4).value
-/// 7.127269006375441
+/// 7.127269006375439
 #[pyfunction]
 #[pyo3(signature = (
     student, teacher, tau, *, divergence=Compared(Default::default()), factor=Multiplied(Default::default()),
