@@ -110,7 +110,7 @@ bench-contrastive: .venv ## contrastive losses beside torch and jax (downloads t
 		$(CURDIR)/benches/results/contrastive.json
 
 bench-sql: ## a fit of 10^7 rows of Parquet beside a bare scan (compiles the engine, writes and removes a gigabyte), write benches/results/sql.json
-	$(CARGO) bench --quiet --package softargmax-sql -- --json $(CURDIR)/benches/results/sql.json
+	$(CARGO) bench --quiet --package softargmax-sql --bench sql -- --json $(CURDIR)/benches/results/sql.json
 
 bench-formats: $(PYTHON_ENV)/ready ## a fit from files of every format, of 10^7 rows of Parquet and of 4 GiB (writes and removes six gigabytes), write benches/results/formats.json
 	$(CARGO) build --release --package softargmax-cli
