@@ -89,6 +89,8 @@ pub trait Real:
     const ROUND: f64;
     /// Weights are kept as 2^BIAS times themselves, so that none is subnormal before the last step.
     const BIAS: i32;
+    /// The exponent of the largest power of two.
+    const HIGHEST: i32;
     /// A weight below 2^-DEPTH of the largest is as good as 0.
     const DEPTH: f64;
     /// log2(e)/τ up to 2^±REACH is used as it is; beyond, the logits are scaled first. The second part of
@@ -115,6 +117,10 @@ pub trait Real:
     fn mul_add(self, factor: Self, term: Self) -> Self;
     /// `self · 2^k`, where the low bits of `rounded` hold k.
     fn times_power(self, rounded: Self) -> Self;
+    /// What an exponent is of the bits of a number.
+    fn exponent_bits(exponent: i32) -> Self::Bits;
+    /// As `softmax/product.rs` has it: the larger one of a product, and of what is one exponent higher.
+    fn lowered(product: Self, rounded: Self, lift: Self::Bits) -> Self;
     /// Adds to running totals and their corrections, lane by lane; the f64 total of f32 weights needs none.
     fn accumulate<const N: usize>(
         sums: &[[Self; N]],
@@ -158,8 +164,8 @@ const EXP2_F64: [f64; 11] = [
 ];
 
 macro_rules! real {
-    ($real:ty, bits: $bits:ty, round: $round:expr, shift: $shift:expr, bias: $bias:expr, depth: $depth:expr,
-     reach: $reach:expr, holds: $holds:expr, exp2: $exp2:expr, compensated: $compensated:expr,
+    ($real:ty, bits: $bits:ty, signed: $signed:ty, round: $round:expr, shift: $shift:expr, bias: $bias:expr, highest: $highest:expr,
+     depth: $depth:expr, reach: $reach:expr, holds: $holds:expr, exp2: $exp2:expr, compensated: $compensated:expr,
      single: $single:expr, transpose: $transpose:expr, at_least: $at_least:expr) => {
         impl Real for $real {
             type Bits = $bits;
@@ -171,6 +177,7 @@ macro_rules! real {
             const LOWEST: Self = <$real>::MIN;
             const ROUND: f64 = $round;
             const BIAS: i32 = $bias;
+            const HIGHEST: i32 = $highest;
             const DEPTH: f64 = $depth;
             const REACH: i32 = $reach;
             const HOLDS: std::ops::Range<f64> = $holds;
@@ -208,6 +215,17 @@ macro_rules! real {
             #[inline(always)]
             fn times_power(self, rounded: Self) -> Self {
                 <$real>::from_bits(self.to_bits().wrapping_add(rounded.to_bits() << $shift))
+            }
+            #[inline(always)]
+            fn exponent_bits(exponent: i32) -> $bits {
+                (exponent as $bits) << $shift
+            }
+            #[inline(always)]
+            fn lowered(product: Self, rounded: Self, lift: $bits) -> Self {
+                let product = product.to_bits().wrapping_sub(lift) as $signed;
+                let rounded = rounded.to_bits().wrapping_sub(lift).wrapping_sub(1 << $shift);
+                let rounded = rounded as $signed;
+                Self::from_bits(if product > rounded { product } else { rounded } as $bits)
             }
             #[inline(always)]
             fn accumulate<const N: usize>(
@@ -289,9 +307,9 @@ macro_rules! real {
     };
 }
 
-real!(f32, bits: u32, round: 12582912.0, shift: 23, bias: 64, depth: 187.0, reach: 75,
+real!(f32, bits: u32, signed: i32, round: 12582912.0, shift: 23, bias: 64, highest: 127, depth: 187.0, reach: 75,
     holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false, single: Some, transpose: S::transpose, at_least: S::at_least);
-real!(f64, bits: u64, round: 6755399441055744.0, shift: 52, bias: 512, depth: 1531.0, reach: 900,
+real!(f64, bits: u64, signed: i64, round: 6755399441055744.0, shift: 52, bias: 512, highest: 1023, depth: 1531.0, reach: 900,
 holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true, single: |_| None, transpose: |_, rows: [&[f64; 8]; 8]| {
     from_fn(|column| rows.map(|row| row[column]))
 }, at_least: |_, numbers: &[f64; 16], from: f64| {

@@ -55,7 +55,7 @@ impl<R: Real> Kernel for Columns<'_, R> {
                 weigh_as_rows(simd, columns, &mut lanes);
             }
             simd.call(Invert { lanes: &mut lanes });
-            simd.call(Multiply { columns, high: &lanes.high, low: &lanes.low });
+            simd.call(Multiply { columns, by: &lanes.inverse });
             for (i, row) in others {
                 columns.iter_mut().zip(row).for_each(|(column, p)| column[i] = p);
             }

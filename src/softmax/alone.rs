@@ -10,7 +10,8 @@ use crate::simd::{Kernel, Simd};
 use crate::softmax::few::{FEW, max_exponent};
 use crate::softmax::few_log::{LogSum, log_p};
 use crate::softmax::plan::{Base2, Plan, Tempering};
-use crate::softmax::row::{self, LANES};
+use crate::softmax::product::Multiplier;
+use crate::softmax::row::LANES;
 
 /// Up to so many rows are faster by themselves than a group of sixteen that is all but empty.
 const ALONE: usize = 2;
@@ -99,9 +100,9 @@ impl<R: Real> Lanes<'_, R> {
     #[inline(always)]
     fn p(&self, out: &mut [R]) -> bool {
         let mut p = self.weights();
-        let (high, low) = row::inverse(sum(&p[..out.len()]));
+        let by = Multiplier::inverse(sum(&p[..out.len()]));
         for p in &mut p {
-            *p = p.mul_add(high, *p * low);
+            *p = by.times(*p);
         }
         for (out, p) in out.iter_mut().zip(p) {
             *out = p;

@@ -4,7 +4,8 @@
 use crate::element::{Element, Real};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::Tempering;
-use crate::softmax::row::{Peak, Peaks, Space, WIDE, inverse, of_lanes, raised, weigh};
+use crate::softmax::product::Multiplier;
+use crate::softmax::row::{Peak, Peaks, Space, WIDE, of_lanes, raised, weigh};
 
 /// Softmax of a row into `out`, which holds the row itself where `row` is `None`; `wide` and `p` are as long, in the type that
 /// is computed in.
@@ -21,12 +22,12 @@ pub(super) fn softmax<S: Simd, T: Element>(
     let Some(sum) = weigh(simd, peak, Some(wide), p, tempering, space, 0) else {
         return T::write(p, out);
     };
-    let (high, low) = inverse(sum);
+    let by = Multiplier::inverse(sum);
     let ((chunks, tail), (lines, out_tail)) = (p.as_chunks(), out.as_chunks_mut());
-    simd.call(NormaliseAndWrite::<T> { chunks, high, low, lines });
+    simd.call(NormaliseAndWrite::<T> { chunks, by, lines });
     let (mut last, mut to) = ([T::Real::ZERO; WIDE], [[T::of_f64(0.0); WIDE]]);
     last[..tail.len()].copy_from_slice(tail);
-    simd.call(NormaliseAndWrite { chunks: &[last], high, low, lines: &mut to });
+    simd.call(NormaliseAndWrite { chunks: &[last], by, lines: &mut to });
     out_tail.copy_from_slice(&to[0][..tail.len()]);
 }
 
@@ -75,8 +76,7 @@ impl<T: Element> Kernel for ReadAndRaise<'_, T> {
 /// The last sweep.
 struct NormaliseAndWrite<'a, T: Element> {
     chunks: &'a [[T::Real; WIDE]],
-    high: T::Real,
-    low: T::Real,
+    by: Multiplier<T::Real>,
     lines: &'a mut [[T; WIDE]],
 }
 
@@ -85,11 +85,11 @@ impl<T: Element> Kernel for NormaliseAndWrite<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let NormaliseAndWrite { chunks, high, low, lines } = self;
+        let NormaliseAndWrite { chunks, by, lines } = self;
         for (chunk, line) in chunks.iter().zip(lines) {
             let mut p = [T::Real::ZERO; WIDE];
             for i in 0..WIDE {
-                p[i] = chunk[i].mul_add(high, chunk[i] * low);
+                p[i] = by.times(chunk[i]);
             }
             *line = T::narrow(simd, &p);
         }

@@ -20,6 +20,7 @@ use crate::element::Real;
 use crate::exp::{Shift, weight};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Tempering, Temperings};
+use crate::softmax::product::Multiplier;
 use crate::softmax::row::{self, LANES, Space};
 
 /// Rows up to this long are done here.
@@ -55,7 +56,7 @@ pub(crate) fn softmax<S: Simd, R: Real>(
         simd.call(Weigh { columns, lanes: &lanes });
         simd.call(AddUp { columns, lanes: &mut lanes });
         simd.call(Invert { lanes: &mut lanes });
-        simd.call(Multiply { columns, high: &lanes.high, low: &lanes.low });
+        simd.call(Multiply { columns, by: &lanes.inverse });
         let ordinary = lanes.ordinary.map(|bits| bits != R::NO_BITS);
         simd.call(Scatter { columns, which: &ordinary, out });
         if !ordinary.contains(&false) {
@@ -170,11 +171,10 @@ pub(crate) struct PerRow<R: Real> {
     floor: Column<R>,
     /// All bits for a row that is done here, none for one that is not.
     pub(crate) ordinary: [R::Bits; LANES],
-    /// The sum of the weights, and 1 over it, each in two parts.
+    /// The sum of the weights in two parts, and 1 over it.
     pub(crate) total: [f64; LANES],
     pub(crate) correction: [f64; LANES],
-    pub(crate) high: Column<R>,
-    pub(crate) low: Column<R>,
+    pub(crate) inverse: Multipliers<R>,
 }
 
 impl<R: Real> PerRow<R> {
@@ -213,8 +213,7 @@ impl<R: Real> PerRow<R> {
             ordinary: [R::NO_BITS; LANES],
             total: zeros,
             correction: zeros,
-            high: zero,
-            low: zero,
+            inverse: Multipliers::ZERO,
         };
         if let Some(tempering) = temperings.one() {
             (0..LANES).for_each(|i| lanes.temper(i, tempering));
@@ -367,16 +366,36 @@ impl<R: Real> Kernel for Invert<'_, R> {
         let lanes = self.lanes;
         for i in 0..LANES {
             let sum = Double { hi: lanes.total[i], lo: lanes.correction[i] };
-            (lanes.high[i], lanes.low[i]) = row::inverse(sum);
+            lanes.inverse.set(i, Multiplier::inverse(sum));
         }
     }
 }
 
-/// Weights times a number for each row, in two parts.
-pub(crate) struct Multiply<'a, R> {
+/// A number for each row.
+pub(crate) struct Multipliers<R: Real> {
+    high: Column<R>,
+    low: Column<R>,
+    least: Column<R>,
+    lift: [R::Bits; LANES],
+}
+
+impl<R: Real> Multipliers<R> {
+    pub(crate) const ZERO: Self = {
+        let zero = [R::ZERO; LANES];
+        Multipliers { high: zero, low: zero, least: zero, lift: [R::NO_BITS; LANES] }
+    };
+
+    #[inline(always)]
+    pub(crate) fn set(&mut self, i: usize, to: Multiplier<R>) {
+        let Multiplier { high, low, least, lift } = to;
+        (self.high[i], self.low[i], self.least[i], self.lift[i]) = (high, low, least, lift);
+    }
+}
+
+/// Weights times a number for each row.
+pub(crate) struct Multiply<'a, R: Real> {
     pub(crate) columns: &'a mut [Column<R>],
-    pub(crate) high: &'a Column<R>,
-    pub(crate) low: &'a Column<R>,
+    pub(crate) by: &'a Multipliers<R>,
 }
 
 impl<R: Real> Kernel for Multiply<'_, R> {
@@ -384,12 +403,13 @@ impl<R: Real> Kernel for Multiply<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let (high, low) = (*self.high, *self.low);
+        let Multipliers { high, low, least, lift } = *self.by;
         for column in self.columns {
             simd.one_by_one();
             let mut product = *column;
             for i in 0..LANES {
-                product[i] = column[i].mul_add(high[i], column[i] * low[i]);
+                let by = Multiplier { high: high[i], low: low[i], least: least[i], lift: lift[i] };
+                product[i] = by.times(column[i]);
             }
             *column = product;
         }

@@ -5,7 +5,7 @@
 //! n  = rint(m·c),  c = log2(e)/τ              the row's shift, an integer
 //! w  = 2^(x·c − n)                            one sweep, parked in the output
 //! S  = Σ w                                    in the same sweep
-//! p  = w / S                                  one sweep
+//! p  = w / S                                  one sweep, as `product.rs` says
 //! ```
 //!
 //! Departures, and why:
@@ -25,6 +25,7 @@ use crate::element::{LINE, Real};
 use crate::exp::{Shift, weight};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{BLOCK, Plan, Tempering};
+use crate::softmax::product::Multiplier;
 
 /// Virtual lanes of every kernel, whatever the machine's vectors: two of AVX2, one of AVX-512 in f32.
 /// Sixteen keep two independent chains in flight and the accumulators in registers.
@@ -222,11 +223,10 @@ impl<R: Real> Kernel for AddUp<'_, R> {
     }
 }
 
-/// The third sweep: weights to probabilities, by the two parts of 1/S.
-pub(crate) struct Normalise<'a, R> {
+/// The third sweep: weights to probabilities, or to what else is a multiple of them.
+pub(crate) struct Normalise<'a, R: Real> {
     pub(crate) out: &'a mut [R],
-    pub(crate) high: R,
-    pub(crate) low: R,
+    pub(crate) by: Multiplier<R>,
 }
 
 impl<R: Real> Kernel for Normalise<'_, R> {
@@ -234,9 +234,9 @@ impl<R: Real> Kernel for Normalise<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Normalise { out, high, low } = self;
+        let Normalise { out, by } = self;
         for weight in out {
-            *weight = weight.mul_add(high, *weight * low);
+            *weight = by.times(*weight);
         }
     }
 }
@@ -431,23 +431,14 @@ fn unaligned<R>(out: &[R]) -> usize {
     out.as_ptr().align_offset(64).min(out.len())
 }
 
-/// 1/sum in two parts of the type: the quotient is rounded once, where it is used.
-#[inline(always)]
-pub(crate) fn inverse<R: Real>(sum: Double) -> (R, R) {
-    let inverse = 1.0 / sum.hi;
-    let remainder = (f64::mul_add(-sum.hi, inverse, 1.0) - sum.lo * inverse) * inverse;
-    let high = R::of_f64(inverse);
-    (high, R::of_f64((inverse - high.to_f64()) + remainder))
-}
-
 /// The third sweep.
 #[inline(always)]
 fn normalise<S: Simd, R: Real>(simd: S, out: &mut [R], sum: Double) {
-    let (high, low) = inverse(sum);
+    let by = Multiplier::inverse(sum);
     let lead = if out.len() < BLOCK / 4 { 0 } else { unaligned(out) };
     let (lead, out) = out.split_at_mut(lead);
-    simd.call(Normalise { out: lead, high, low });
-    simd.call(Normalise { out, high, low });
+    simd.call(Normalise { out: lead, by });
+    simd.call(Normalise { out, by });
 }
 
 /// Which entries share the mass in a limit, and how many they are.

@@ -5,8 +5,9 @@ use crate::element::Real;
 use crate::exp::{ln_sum_in_f64, weight};
 use crate::loss::distribution::FARTHEST;
 use crate::simd::{Kernel, Simd};
-use crate::softmax::few::{Column, Gather, Multiply, Peaks, PerRow, Plans, Scatter};
+use crate::softmax::few::{Column, Gather, Multipliers, Multiply, Peaks, PerRow, Plans, Scatter};
 use crate::softmax::plan::Temperings;
+use crate::softmax::product::Multiplier;
 use crate::softmax::row::LANES;
 
 /// Sixteen rows on their way.
@@ -28,9 +29,8 @@ pub(super) struct Group<R: Real> {
     pub(super) labels: [usize; LANES],
     label: Column<R>,
     label_weight: Column<R>,
-    /// What weights are multiplied by to become gradients, in two parts.
-    high: Column<R>,
-    low: Column<R>,
+    /// What weights are multiplied by to become gradients.
+    multipliers: Multipliers<R>,
     pub(super) ordinary: [bool; LANES],
     losses: [f64; LANES],
     slopes: [f64; LANES],
@@ -54,8 +54,7 @@ impl<R: Real> Group<R> {
             factor: zeros,
             label: zero,
             label_weight: zero,
-            high: zero,
-            low: zero,
+            multipliers: Multipliers::ZERO,
             ordinary: [false; LANES],
             losses: zeros,
             slopes: zeros,
@@ -94,8 +93,7 @@ impl<R: Real> Group<R> {
         }
         simd.call(AddUp { group: self });
         simd.call(Finish { group: self });
-        let (columns, high, low) = (&mut self.columns[..], &self.high, &self.low);
-        simd.call(Multiply { columns, high, low });
+        simd.call(Multiply { columns: &mut self.columns, by: &self.multipliers });
         simd.call(Scatter { columns: &self.columns, which: &self.ordinary, out });
         for (i, out) in out.chunks_exact_mut(classes).enumerate() {
             if self.ordinary[i] {
@@ -197,8 +195,8 @@ impl<R: Real> Kernel for Finish<'_, R> {
             let is_held = (scales[i] >= R::HOLDS.start) & (scales[i] < R::HOLDS.end);
             let fits = all_there & is_held & (gaps[i] < FARTHEST);
             group.ordinary[i] = fits & (group.lanes.ordinary[i] != R::NO_BITS);
-            group.high[i] = R::of_f64(scales[i]);
-            group.low[i] = R::of_f64(scales[i] - group.high[i].to_f64());
+            let most = group.factor[i] * group.inverse[i];
+            group.multipliers.set(i, Multiplier::new(scales[i], most));
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::exp::{Shift, ln_sum_in_f64, weight};
 use crate::loss::distribution::FARTHEST;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{BLOCK, Plan, Tempering};
+use crate::softmax::product::Multiplier;
 use crate::softmax::row::{LANES, Lanes, Normalise, Peak, find_peak};
 
 /// How a row is to be done.
@@ -62,20 +63,19 @@ pub(super) fn of_row<S: Simd, R: Real>(
     let z = maxima + rest;
     let inverse = base.nearest_inverse();
     let gap = gap * inverse;
-    // What a weight is to be multiplied by, in two parts of the type.
+    // What a weight is to be multiplied by.
     let scale = factor * inverse / (z * unit);
     if !(gap < FARTHEST && R::HOLDS.contains(&scale)) {
         return None;
     }
-    let high = R::of_f64(scale);
-    let low = R::of_f64(scale - high.to_f64());
+    let by = Multiplier::new(scale, factor * inverse);
     let of_label = out[label];
     let missed = if of_label < top {
         1.0 - of_label.to_f64() / (unit * z)
     } else {
         ((maxima - 1.0) + rest) / z
     };
-    simd.call(Normalise { out, high, low });
+    simd.call(Normalise { out, by });
     out[label] = R::of_f64(-missed * (factor * inverse) + 0.0);
     let mean = sums.first.sum::<R>().hi / (unit * z) * inverse;
     Some(OfRow { loss: ln_sum_in_f64(maxima, rest) + gap, slope: -mean - gap })
