@@ -164,6 +164,7 @@ fn tile_of<R>(numbers: &[R]) -> &[R; TILE] {
 /// What there is of each row.
 pub(crate) struct PerRow<R: Real> {
     c: [f64; LANES],
+    per_bit: [f64; LANES],
     factor: Column<R>,
     factor_low: Column<R>,
     pub(crate) max: Column<R>,
@@ -205,6 +206,7 @@ impl<R: Real> PerRow<R> {
         let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
         let mut lanes = PerRow {
             c: zeros,
+            per_bit: zeros,
             factor: zero,
             factor_low: zero,
             max: zero,
@@ -241,6 +243,7 @@ impl<R: Real> PerRow<R> {
         match tempering {
             Tempering::Finite(base) if base.exponent() == 0 => {
                 (self.c[i], self.factor[i], self.factor_low[i]) = base.factors();
+                self.per_bit[i] = base.per_bit;
             }
             // A product that is no number marks the row as not ordinary.
             _ => self.c[i] = f64::NAN,
@@ -301,7 +304,7 @@ impl<R: Real> Kernel for Plans<'_, R> {
             let product = lanes.max[i].to_f64() * lanes.c[i];
             let n = (product + ROUND) - ROUND;
             lanes.round[i] = R::of_f64(R::ROUND + f64::from(R::BIAS) - n);
-            lanes.floor[i] = R::of_f64((n - R::DEPTH) / lanes.c[i]);
+            lanes.floor[i] = R::of_f64((n - R::DEPTH) * lanes.per_bit[i]);
             lanes.ordinary[i] = R::bits_if(product.abs() < 65536.0);
         }
     }
