@@ -73,7 +73,7 @@ pub(crate) trait Simd: Copy {
         padded(from, f32::NEG_INFINITY)
     }
 
-    /// As many of 32 numbers as there is room for.
+    /// As many of 32 numbers as there is room for. (A masked store of AVX2 takes some machines longer than single ones do.)
     #[inline(always)]
     fn put(self, numbers: &[f32; 32], to: &mut [f32]) {
         put(numbers, to);
@@ -244,10 +244,10 @@ mod x86 {
     use std::arch::x86_64::{
         __m256i, _CMP_GE_OQ, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32,
         _mm256_blendv_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpgt_epi32, _mm256_loadu_ps,
-        _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_movemask_ps, _mm256_permute2f128_ps,
-        _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32, _mm256_shuffle_ps, _mm256_storeu_ps,
-        _mm256_unpackhi_ps, _mm256_unpacklo_ps, _mm512_cmp_ps_mask, _mm512_loadu_ps,
-        _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+        _mm256_maskload_ps, _mm256_movemask_ps, _mm256_permute2f128_ps, _mm256_set1_epi32,
+        _mm256_set1_ps, _mm256_setr_epi32, _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_ps,
+        _mm256_unpacklo_ps, _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_mask_loadu_ps,
+        _mm512_mask_storeu_ps, _mm512_set1_ps, _mm512_storeu_ps,
     };
 
     #[cfg(feature = "half")]
@@ -329,13 +329,6 @@ mod x86 {
         fn padded(self, from: &[f32]) -> [f32; 32] {
             // SAFETY: `self` is the proof that the machine has AVX2.
             unsafe { padded_of_eights(from) }
-        }
-
-        #[inline(always)]
-        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-        fn put(self, numbers: &[f32; 32], to: &mut [f32]) {
-            // SAFETY: `self` is the proof that the machine has AVX2.
-            unsafe { put_of_eights(numbers, to) }
         }
 
         #[cfg(feature = "half")]
@@ -526,20 +519,6 @@ mod x86 {
             }
         }
         to
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    #[expect(unsafe_code, reason = "loads and stores take pointers")]
-    fn put_of_eights(numbers: &[f32; 32], to: &mut [f32]) {
-        for first in [0, 8, 16, 24] {
-            let mask = mask_of_eight(to.len(), first);
-            // SAFETY: what lies beyond `to` is masked, and not stored to; `numbers` are four times eight.
-            unsafe {
-                let eight = _mm256_loadu_ps(numbers.as_ptr().add(first));
-                _mm256_maskstore_ps(to.as_mut_ptr().wrapping_add(first), mask, eight);
-            }
-        }
     }
 
     /// Bits for the first numbers of 16, and for those of 16 more.
