@@ -390,6 +390,12 @@ impl<R: Real> Multipliers<R> {
         let Multiplier { high, low, least, lift } = to;
         (self.high[i], self.low[i], self.least[i], self.lift[i]) = (high, low, least, lift);
     }
+
+    #[inline(always)]
+    pub(crate) fn each(&self) -> [Multiplier<R>; LANES] {
+        let Multipliers { high, low, least, lift } = *self;
+        from_fn(|i| Multiplier { high: high[i], low: low[i], least: least[i], lift: lift[i] })
+    }
 }
 
 /// Weights times a number for each row.
@@ -403,13 +409,12 @@ impl<R: Real> Kernel for Multiply<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Multipliers { high, low, least, lift } = *self.by;
+        let by = self.by.each();
         for column in self.columns {
             simd.one_by_one();
             let mut product = *column;
             for i in 0..LANES {
-                let by = Multiplier { high: high[i], low: low[i], least: least[i], lift: lift[i] };
-                product[i] = by.times(column[i]);
+                product[i] = by[i].times(column[i]);
             }
             *column = product;
         }
