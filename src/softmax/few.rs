@@ -177,16 +177,33 @@ pub(crate) struct PerRow<R: Real> {
     pub(crate) inverse: Multipliers<R>,
 }
 
-impl<R: Real> PerRow<R> {
-    /// The shift of each row.
+/// The shift of each row, as columns: a list of shifts would be taken apart again before it goes to the lanes.
+#[derive(Clone, Copy)]
+pub(crate) struct Shifts<R> {
+    factor: Column<R>,
+    factor_low: Column<R>,
+    round: Column<R>,
+    floor: Column<R>,
+}
+
+impl<R: Real> Shifts<R> {
     #[inline(always)]
-    pub(crate) fn shifts(&self) -> [Shift<R>; LANES] {
-        from_fn(|i| Shift {
+    pub(crate) fn of(&self, i: usize) -> Shift<R> {
+        Shift {
             factor: self.factor[i],
             factor_low: self.factor_low[i],
             round: self.round[i],
             floor: self.floor[i],
-        })
+        }
+    }
+}
+
+impl<R: Real> PerRow<R> {
+    /// The shift of each row.
+    #[inline(always)]
+    pub(crate) fn shifts(&self) -> Shifts<R> {
+        let PerRow { factor, factor_low, round, floor, .. } = *self;
+        Shifts { factor, factor_low, round, floor }
     }
 
     /// The exponents of the weights of the maxima, m·c − n.
@@ -195,7 +212,7 @@ impl<R: Real> PerRow<R> {
         let shifts = self.shifts();
         let mut exponents = [0.0; LANES];
         for (i, exponent) in exponents.iter_mut().enumerate() {
-            *exponent = max_exponent(self.max[i], &shifts[i], self.c[i]);
+            *exponent = max_exponent(self.max[i], &shifts.of(i), self.c[i]);
         }
         exponents
     }
@@ -318,18 +335,12 @@ impl<R: Real> Kernel for Weigh<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let PerRow { factor, factor_low, round, floor, .. } = *self.lanes;
+        let shifts = self.lanes.shifts();
         for column in &mut *self.columns {
             simd.one_by_one();
             let mut weights = *column;
             for i in 0..LANES {
-                let shift = Shift {
-                    factor: factor[i],
-                    factor_low: factor_low[i],
-                    round: round[i],
-                    floor: floor[i],
-                };
-                weights[i] = weight(column[i], &shift);
+                weights[i] = weight(column[i], &shifts.of(i));
             }
             *column = weights;
         }
@@ -372,6 +383,7 @@ impl<R: Real> Kernel for Invert<'_, R> {
 }
 
 /// A number for each row.
+#[derive(Clone, Copy)]
 pub(crate) struct Multipliers<R: Real> {
     high: Column<R>,
     low: Column<R>,
@@ -392,9 +404,9 @@ impl<R: Real> Multipliers<R> {
     }
 
     #[inline(always)]
-    pub(crate) fn each(&self) -> [Multiplier<R>; LANES] {
-        let Multipliers { high, low, least, lift } = *self;
-        from_fn(|i| Multiplier { high: high[i], low: low[i], least: least[i], lift: lift[i] })
+    pub(crate) fn of(&self, i: usize) -> Multiplier<R> {
+        let Multipliers { high, low, least, lift } = self;
+        Multiplier { high: high[i], low: low[i], least: least[i], lift: lift[i] }
     }
 }
 
@@ -409,12 +421,12 @@ impl<R: Real> Kernel for Multiply<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let by = self.by.each();
+        let by = *self.by;
         for column in self.columns {
             simd.one_by_one();
             let mut product = *column;
             for i in 0..LANES {
-                product[i] = by[i].times(column[i]);
+                product[i] = by.of(i).times(column[i]);
             }
             *column = product;
         }

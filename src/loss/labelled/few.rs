@@ -4,10 +4,10 @@
 
 use super::inverse;
 use crate::element::Real;
-use crate::exp::{Shift, ln_sum_in_f64, weight};
+use crate::exp::{ln_sum_in_f64, weight};
 use crate::loss::distribution::FARTHEST;
 use crate::simd::{Kernel, Simd};
-use crate::softmax::few::{Column, Gather, Multipliers, Peaks, PerRow, Plans, Scatter};
+use crate::softmax::few::{Column, Gather, Multipliers, Peaks, PerRow, Plans, Scatter, Shifts};
 use crate::softmax::plan::Temperings;
 use crate::softmax::product::Multiplier;
 use crate::softmax::row::LANES;
@@ -140,7 +140,7 @@ struct OfClass<R> {
 
 /// What there is of the rows to weigh a class.
 struct Weights<R> {
-    shifts: [Shift<R>; LANES],
+    shifts: Shifts<R>,
     max: Column<R>,
     top: Column<R>,
     labels: Column<R>,
@@ -152,7 +152,7 @@ impl<R: Real> Weights<R> {
         let (shifts, max) = (group.lanes.shifts(), group.lanes.max);
         let mut top = [R::ZERO; LANES];
         for i in 0..LANES {
-            top[i] = weight(max[i], &shifts[i]);
+            top[i] = weight(max[i], &shifts.of(i));
         }
         Weights { shifts, max, top, labels: group.labels }
     }
@@ -163,8 +163,9 @@ impl<R: Real> Weights<R> {
         let (mut moments, mut maxima) = ([R::ZERO; LANES], sums.maxima);
         let (mut label, mut label_weight) = (sums.label, sums.label_weight);
         for i in 0..LANES {
-            let (x, floor) = (column[i], self.shifts[i].floor);
-            let w = weight(x, &self.shifts[i]);
+            let (x, shift) = (column[i], self.shifts.of(i));
+            let floor = shift.floor;
+            let w = weight(x, &shift);
             let w = if x > floor { w } else { R::ZERO };
             weights[i] = w;
             others[i] = if w < self.top[i] { w } else { R::ZERO };
@@ -344,13 +345,13 @@ impl<R: Real> Kernel for Multiply<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Group { columns, multipliers, labels, of_label, .. } = self.group;
-        let by = multipliers.each();
+        let by = *multipliers;
         let (labels, of_label, mut class) = (*labels, *of_label, R::ZERO);
         for column in columns {
             simd.one_by_one();
             let mut gradient = *column;
             for i in 0..LANES {
-                let product = by[i].times(column[i]);
+                let product = by.of(i).times(column[i]);
                 gradient[i] = if labels[i] == class { of_label[i] } else { product };
             }
             *column = gradient;
