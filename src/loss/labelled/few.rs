@@ -171,8 +171,10 @@ impl<R: Real> Weights<R> {
             others[i] = if w < self.top[i] { w } else { R::ZERO };
             maxima[i] = sums.maxima[i] + if w < self.top[i] { R::ZERO } else { R::ONE };
             moments[i] = w * ((if x > floor { x } else { floor }) - self.max[i]);
-            label[i] = if self.labels[i] == class { x } else { sums.label[i] };
-            label_weight[i] = if self.labels[i] == class { w } else { sums.label_weight[i] };
+            // Added, since a choice between old and new becomes a masked store.
+            let is_label = self.labels[i] == class;
+            label[i] = sums.label[i] + if is_label { x } else { R::ZERO };
+            label_weight[i] = sums.label_weight[i] + if is_label { w } else { R::ZERO };
         }
         (sums.maxima, sums.label, sums.label_weight) = (maxima, label, label_weight);
         OfClass { weights, others, moments }
