@@ -284,21 +284,32 @@ impl<R: Real> Kernel for Peaks<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    #[expect(clippy::eq_op, reason = "a NaN is what differs from itself")]
     fn run<S: Simd>(self, simd: S) {
-        let mut max = [R::NEG_INFINITY; LANES];
-        for column in self.columns {
+        // In two chains, which wait for themselves half as long.
+        let mut max = [[R::NEG_INFINITY; LANES]; 2];
+        let (pairs, odd) = self.columns.as_chunks::<2>();
+        for [a, b] in pairs {
             simd.one_by_one();
-            let mut larger = max;
-            for i in 0..LANES {
-                // A NaN on either side fails the comparison: it enters, and stays.
-                let keep = (max[i] >= column[i]) | (max[i] != max[i]);
-                larger[i] = if keep { max[i] } else { column[i] };
-            }
-            max = larger;
+            max = [larger(&max[0], a), larger(&max[1], b)];
+        }
+        let mut max = larger(&max[0], &max[1]);
+        for column in odd {
+            max = larger(&max, column);
         }
         self.lanes.max = max;
     }
+}
+
+/// The larger one in each lane; a NaN on either side fails the comparison: it enters, and stays.
+#[inline(always)]
+#[expect(clippy::eq_op, reason = "a NaN is what differs from itself")]
+fn larger<R: Real>(max: &Column<R>, column: &Column<R>) -> Column<R> {
+    let mut larger = *max;
+    for i in 0..LANES {
+        let keep = (max[i] >= column[i]) | (max[i] != max[i]);
+        larger[i] = if keep { max[i] } else { column[i] };
+    }
+    larger
 }
 
 /// The shift and the floor of each row.

@@ -20,10 +20,14 @@ pub(super) struct Group<R: Real> {
     moments: Vec<Column<R>>,
     lanes: PerRow<R>,
     sums: Sums<R>,
+    /// The label's logit and weight.
+    label: Column<R>,
+    label_weight: Column<R>,
     /// 1/τ, and what the gradient is multiplied by.
     inverse: [f64; LANES],
     factor: [f64; LANES],
-    /// The label, −1 where a row does not count, and how much it does.
+    /// The label, also as a number, −1 where a row does not count; and how much it does.
+    at: [usize; LANES],
     labels: Column<R>,
     weight: [f64; LANES],
     /// What weights are multiplied by to become gradients, and the gradient in the label's logit.
@@ -44,9 +48,6 @@ struct Sums<R: Real> {
     /// What the others weigh, and all weights times x − m.
     rest: [f64; LANES],
     first: [f64; LANES],
-    /// The label's logit and weight.
-    label: Column<R>,
-    label_weight: Column<R>,
 }
 
 impl<R: Real> Group<R> {
@@ -58,16 +59,12 @@ impl<R: Real> Group<R> {
             others: vec![zero; in_double],
             moments: vec![zero; in_double],
             lanes: PerRow::new(temperings),
-            sums: Sums {
-                top: zero,
-                maxima: zero,
-                rest: zeros,
-                first: zeros,
-                label: zero,
-                label_weight: zero,
-            },
+            sums: Sums { top: zero, maxima: zero, rest: zeros, first: zeros },
+            label: zero,
+            label_weight: zero,
             inverse: zeros,
             factor: zeros,
+            at: [0; LANES],
             labels: zero,
             weight: zeros,
             multipliers: Multipliers::ZERO,
@@ -93,6 +90,7 @@ impl<R: Real> Group<R> {
         for i in 0..LANES {
             // What does not count goes along, with a factor of 0.
             let counts = (labels[i] >= 0) & (weights[i] > 0.0);
+            self.at[i] = if counts { labels[i] as usize } else { 0 };
             self.labels[i] = R::of_f64(if counts { f64::from(labels[i]) } else { -1.0 });
             self.weight[i] = if counts { weights[i] } else { 0.0 };
             self.factor[i] = if counts { factors[i] } else { 0.0 };
@@ -116,12 +114,18 @@ impl<R: Real> Group<R> {
         simd.call(Gather { rows, columns: &mut self.columns });
         simd.call(Peaks { columns: &self.columns, lanes: &mut self.lanes });
         simd.call(Plans { lanes: &mut self.lanes });
+        for i in 0..LANES {
+            self.label[i] = self.columns[self.at[i]][i];
+        }
         if R::IN_DOUBLE {
             simd.call(Weigh { group: self });
             simd.call(AddUp { columns: &mut self.others, sums: &mut self.sums.rest });
             simd.call(AddUp { columns: &mut self.moments, sums: &mut self.sums.first });
         } else {
             simd.call(WeighAndAdd { group: self });
+        }
+        for i in 0..LANES {
+            self.label_weight[i] = self.columns[self.at[i]][i];
         }
         simd.call(Finish { group: self });
         simd.call(Multiply { group: self });
@@ -143,7 +147,6 @@ struct Weights<R> {
     shifts: Shifts<R>,
     max: Column<R>,
     top: Column<R>,
-    labels: Column<R>,
 }
 
 impl<R: Real> Weights<R> {
@@ -154,14 +157,13 @@ impl<R: Real> Weights<R> {
         for i in 0..LANES {
             top[i] = weight(max[i], &shifts.of(i));
         }
-        Weights { shifts, max, top, labels: group.labels }
+        Weights { shifts, max, top }
     }
 
     #[inline(always)]
-    fn of_class(&self, column: &Column<R>, class: R, sums: &mut Sums<R>) -> OfClass<R> {
+    fn of_class(&self, column: &Column<R>, sums: &mut Sums<R>) -> OfClass<R> {
         let (mut weights, mut others) = ([R::ZERO; LANES], [R::ZERO; LANES]);
         let (mut moments, mut maxima) = ([R::ZERO; LANES], sums.maxima);
-        let (mut label, mut label_weight) = (sums.label, sums.label_weight);
         for i in 0..LANES {
             let (x, shift) = (column[i], self.shifts.of(i));
             let floor = shift.floor;
@@ -171,26 +173,15 @@ impl<R: Real> Weights<R> {
             others[i] = if w < self.top[i] { w } else { R::ZERO };
             maxima[i] = sums.maxima[i] + if w < self.top[i] { R::ZERO } else { R::ONE };
             moments[i] = w * ((if x > floor { x } else { floor }) - self.max[i]);
-            // Added, since a choice between old and new becomes a masked store.
-            let is_label = self.labels[i] == class;
-            label[i] = sums.label[i] + if is_label { x } else { R::ZERO };
-            label_weight[i] = sums.label_weight[i] + if is_label { w } else { R::ZERO };
         }
-        (sums.maxima, sums.label, sums.label_weight) = (maxima, label, label_weight);
+        sums.maxima = maxima;
         OfClass { weights, others, moments }
     }
 
     #[inline(always)]
     fn sums(&self) -> Sums<R> {
         let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
-        Sums {
-            top: self.top,
-            maxima: zero,
-            rest: zeros,
-            first: zeros,
-            label: zero,
-            label_weight: zero,
-        }
+        Sums { top: self.top, maxima: zero, rest: zeros, first: zeros }
     }
 }
 
@@ -206,13 +197,12 @@ impl<R: Real> Kernel for Weigh<'_, R> {
     fn run<S: Simd>(self, simd: S) {
         let Weigh { group } = self;
         let weights = Weights::new(group);
-        let (mut sums, mut class) = (weights.sums(), R::ZERO);
+        let mut sums = weights.sums();
         let columns = group.columns.iter_mut();
         for ((column, others), moments) in columns.zip(&mut group.others).zip(&mut group.moments) {
             simd.one_by_one();
-            let of = weights.of_class(column, class, &mut sums);
+            let of = weights.of_class(column, &mut sums);
             (*column, *others, *moments) = (of.weights, of.others, of.moments);
-            class = class + R::ONE;
         }
         group.sums = sums;
     }
@@ -259,12 +249,12 @@ impl<R: Real> Kernel for WeighAndAdd<'_, R> {
     fn run<S: Simd>(self, simd: S) {
         let WeighAndAdd { group } = self;
         let weights = Weights::new(group);
-        let (mut sums, mut class) = (weights.sums(), R::ZERO);
+        let mut sums = weights.sums();
         let (pairs, odd) = group.columns.as_chunks_mut::<2>();
         for [one, two] in pairs {
             simd.one_by_one();
-            let a = weights.of_class(one, class, &mut sums);
-            let b = weights.of_class(two, class + R::ONE, &mut sums);
+            let a = weights.of_class(one, &mut sums);
+            let b = weights.of_class(two, &mut sums);
             let (mut rest, mut first) = (sums.rest, sums.first);
             for i in 0..LANES {
                 rest[i] = sums.rest[i] + (a.others[i].to_f64() + b.others[i].to_f64());
@@ -272,10 +262,9 @@ impl<R: Real> Kernel for WeighAndAdd<'_, R> {
             }
             (*one, *two) = (a.weights, b.weights);
             (sums.rest, sums.first) = (rest, first);
-            class = class + R::ONE + R::ONE;
         }
         for column in odd {
-            let a = weights.of_class(column, class, &mut sums);
+            let a = weights.of_class(column, &mut sums);
             for i in 0..LANES {
                 sums.rest[i] = sums.rest[i] + a.others[i].to_f64();
                 sums.first[i] = sums.first[i] + a.moments[i].to_f64();
@@ -303,17 +292,17 @@ impl<R: Real> Kernel for Finish<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let Finish { group } = self;
-        let Sums { top, maxima, rest: sum, first, label, label_weight } = &group.sums;
+        let Sums { top, maxima, rest: sum, first } = &group.sums;
         let classes = group.columns.len() as f64;
         let (mut rests, mut gaps, mut scales) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
         for i in 0..LANES {
-            let (unit, weight) = (top[i].to_f64(), label_weight[i].to_f64());
+            let (unit, weight) = (top[i].to_f64(), group.label_weight[i].to_f64());
             let (maxima, rest) = (maxima[i].to_f64(), sum[i] / unit);
             let (inverse, factor) = (group.inverse[i], group.factor[i]);
             let z = maxima + rest;
             let d = z * unit;
             let over_d = if R::IN_DOUBLE { 0.0 } else { 1.0 / d };
-            let gap = (group.lanes.max[i].to_f64() - label[i].to_f64()) * inverse;
+            let gap = (group.lanes.max[i].to_f64() - group.label[i].to_f64()) * inverse;
             let others = 1.0 - over::<R>(weight, d, over_d);
             let missed = if weight < unit { others } else { ((maxima - 1.0) + rest) / z };
             group.of_label[i] = R::of_f64(0.0 - missed * (factor * inverse));
