@@ -114,10 +114,13 @@ pub(crate) const TOGETHER: usize = 16;
 /// Parts that a term is split into.
 const PARTS: usize = 3;
 
+/// Parts may wait for this many additions: of all lanes they are 2^9.
+const GATHER_AFTER: u32 = 1 << 5;
+
 /// A running sum that takes sixteen terms at a time.
 ///
 /// A term below 2^12 is split, exactly, into multiples of 2^-30, 2^-74 and 2^-118, each with so few bits that 2^9 of them
-/// are added up in an f64 without a rounding. What is left over, and a larger term, is added by itself.
+/// are added up in an f64 without a rounding, in any order. What is left over, and a larger term, is added by itself.
 #[derive(Clone, Debug)]
 pub(crate) struct SumOfMany {
     parts: [[f64; TOGETHER]; PARTS],
@@ -141,13 +144,13 @@ impl SumOfMany {
             left.iter().filter(|&&x| x != 0.0).for_each(|&x| self.sum.add(x));
         }
         self.waiting += 1;
-        if self.waiting == CARRY_AFTER {
+        if self.waiting == GATHER_AFTER {
             self.gather();
         }
     }
 
     fn gather(&mut self) {
-        self.parts.as_flattened().iter().for_each(|&x| self.sum.add(x));
+        self.parts.iter().for_each(|parts| self.sum.add(parts.iter().sum()));
         (self.parts, self.waiting) = ([[0.0; TOGETHER]; PARTS], 0);
     }
 

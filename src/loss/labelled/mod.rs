@@ -62,7 +62,9 @@ impl<T: Element> Labelled<'_, T> {
         losses: &mut [f64; ROWS],
         out: &mut LossMut<'_, T>,
     ) -> [bool; ROWS] {
-        if self.logits.classes() > FEW {
+        // In f64 the bits are the same either way, and lanes that stand empty cost what others do.
+        let too_few = T::Real::IN_DOUBLE && 8 * (end - start) < 3 * self.logits.classes();
+        if self.logits.classes() > FEW || too_few {
             return self.one_by_one(simd, start, end, [false; ROWS], losses, out);
         }
         let done = self.together(simd, start, end, losses, out);
