@@ -255,15 +255,17 @@ impl<T: Element> Target<'_, '_, T> {
     /// What the sum over the rows is divided by; checks the distributions of those that count.
     fn divisor(&self, weights: &Weights<'_, T>, reduction: Reduction) -> Result<f64, Error> {
         let rows = self.truth.rows();
+        let all_alike = self.classes.is_none() && weights.of_rows.is_none();
         let is_weighted = reduction == Reduction::WeightedMean;
         // Of each row its weight times Σ c·target.
         let mut masses = ExactSum::ZERO;
         match self.truth {
             Truth::Labels(_) if !is_weighted => {}
+            Truth::Labels(_) if all_alike => masses.add(weights.count(rows) as f64),
             Truth::Labels(labels) => {
                 for (row, label) in labels.iter().enumerate() {
-                    masses
-                        .add(label.map_or(0.0, |label| weights.of_row(row) * self.of_class(label)));
+                    let weight = |label| weights.of_row(row) * self.of_class(label);
+                    masses.add(label.map_or(0.0, weight));
                 }
             }
             Truth::Distributions(all) => {
