@@ -373,6 +373,14 @@ fn what_is_refused() {
     let taus = [tau(1.0); 2];
     let error = cross_entropy(rows(&good, 2), labels, &taus[..], &PLAIN).unwrap_err();
     assert!(matches!(error, Error::Shape { what: "temperatures", .. }));
+    // The first of several, wherever the rows were split.
+    let mut many = drawn(3, 40_000 * 10);
+    for row in [30_001, 30_005, 39_999] {
+        many[row * 10 + 3] = f64::NAN;
+    }
+    let labels = vec![4; 40_000];
+    let labels = Labels::new(&labels, 10).unwrap();
+    refused_row(cross_entropy(rows(&many, 10), labels, tau(1.0), &PLAIN), 30_001, "NaN");
     // The sum of no rows is 0.
     let none = CrossEntropyOptions { reduction: Reduction::Sum, ..PLAIN };
     let none = cross_entropy(rows(&[], 2), Labels::new(&[], 2).unwrap(), tau(1.0), &none).unwrap();
