@@ -176,9 +176,10 @@ impl Kernel for Split<'_> {
     fn run<S: Simd>(self, _: S) -> bool {
         /// What a term must be below.
         const MOST: f64 = 4096.0;
-        let mut rest = [0.0; TOGETHER];
-        for i in 0..TOGETHER {
-            rest[i] = if self.terms[i].abs() < MOST { self.terms[i] } else { 0.0 };
+        let terms = self.terms;
+        let mut rest = *terms;
+        for (rest, x) in rest.iter_mut().zip(terms) {
+            *rest = if x.abs() < MOST { *x } else { 0.0 };
         }
         for (parts, exponent) in self.parts.iter_mut().zip([-30, -74, -118]) {
             // Adding it, and taking it away, rounds to multiples of 2^exponent.
@@ -192,10 +193,9 @@ impl Kernel for Split<'_> {
             (*parts, rest) = (sums, less);
         }
         let mut any = 0;
-        for i in 0..TOGETHER {
-            let x = if self.terms[i].abs() < MOST { rest[i] } else { self.terms[i] };
-            self.left[i] = x;
-            any |= if x == 0.0 { 0 } else { u64::MAX };
+        for ((left, x), rest) in self.left.iter_mut().zip(terms).zip(rest) {
+            *left = if x.abs() < MOST { rest } else { *x };
+            any |= if *left == 0.0 { 0 } else { u64::MAX };
         }
         any != 0
     }

@@ -266,8 +266,8 @@ impl<R: Real> Kernel for WeighAndAdd<'_, R> {
         for column in odd {
             let a = weights.of_class(column, &mut sums);
             for i in 0..LANES {
-                sums.rest[i] = sums.rest[i] + a.others[i].to_f64();
-                sums.first[i] = sums.first[i] + a.moments[i].to_f64();
+                sums.rest[i] += a.others[i].to_f64();
+                sums.first[i] += a.moments[i].to_f64();
             }
             *column = a.weights;
         }

@@ -149,14 +149,8 @@ impl<T: Element> Labelled<'_, T> {
                 *weight *= if label < 0 { 0.0 } else { of_classes[label as usize] };
             }
         }
-        // The most common one is divided once.
-        let of_one = 1.0 / self.divisor;
-        let mut factors = [0.0; ROWS];
-        if self.row_weights.is_none() && self.class_weights.is_none() {
-            for i in 0..ROWS {
-                factors[i] = of_one;
-            }
-        } else {
+        let mut factors = [1.0 / self.divisor; ROWS];
+        if self.row_weights.is_some() || self.class_weights.is_some() {
             for i in 0..ROWS {
                 factors[i] = weights[i] / self.divisor;
             }
