@@ -1,7 +1,5 @@
 //! The number types of a row, and what the kernels ask of the two they compute in.
 
-use std::array::from_fn;
-
 use crate::compiled::{AxisKernels, Kernels};
 use crate::double::two_sum;
 use crate::simd::{Simd, padded, put};
@@ -327,9 +325,7 @@ real!(f32, bits: u32, signed: i32, round: 12582912.0, shift: 23, bias: 64, highe
     holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false, single: Some, transpose: S::transpose, at_least: S::at_least,
     padded: S::padded, put: S::put);
 real!(f64, bits: u64, signed: i64, round: 6755399441055744.0, shift: 52, bias: 512, highest: 1023, depth: 1531.0, reach: 900,
-holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true, single: |_| None, transpose: |_, rows: [&[f64; 8]; 8]| {
-    from_fn(|column| rows.map(|row| row[column]))
-}, at_least: |_, numbers: &[f64; 16], from: f64| {
+holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true, single: |_| None, transpose: S::transpose_double, at_least: |_, numbers: &[f64; 16], from: f64| {
     (0..16).fold(0, |bits, i| bits | u32::from(numbers[i] >= from) << i)
 }, padded: |_, from| padded(from, f64::NEG_INFINITY), put: |_, numbers, to| put(numbers, to));
 

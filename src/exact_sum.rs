@@ -8,7 +8,8 @@
 //! Only the end rounds, once. Idea: Kulisch 1981; a small accumulator with late carries as in Neal,
 //! "Fast exact summation using small and large superaccumulators", arXiv:1505.05571, section 3.
 
-use crate::double::ldexp;
+use crate::double::{ldexp, power_of_two};
+use crate::simd::{Kernel, Simd};
 
 /// Bits of the smallest subnormal to the largest number, 64 bits of room for 2^64 terms, and the sign.
 const CHUNKS: usize = 69;
@@ -104,6 +105,99 @@ impl ExactSum {
         let sticky = sum.chunks[..first].iter().any(|&chunk| chunk != 0);
         let value = ldexp((digits | u128::from(sticky)) as f64, 32 * first as i32 - 1074);
         if negative { -value } else { value }
+    }
+}
+
+/// Terms that are added together.
+pub(crate) const TOGETHER: usize = 16;
+
+/// Parts that a term is split into.
+const PARTS: usize = 3;
+
+/// Parts may wait for this many additions: of all lanes they are 2^9.
+const GATHER_AFTER: u32 = 1 << 5;
+
+/// A running sum that takes sixteen terms at a time.
+///
+/// A term below 2^12 is split, exactly, into multiples of 2^-30, 2^-74 and 2^-118, each with so few bits that 2^9 of them
+/// are added up in an f64 without a rounding, in any order. What is left over, and a larger term, is added by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct SumOfMany {
+    parts: [[f64; TOGETHER]; PARTS],
+    waiting: u32,
+    sum: ExactSum,
+}
+
+impl SumOfMany {
+    pub(crate) const ZERO: SumOfMany =
+        SumOfMany { parts: [[0.0; TOGETHER]; PARTS], waiting: 0, sum: ExactSum::ZERO };
+
+    #[inline(always)]
+    pub(crate) fn add(&mut self, x: f64) {
+        self.sum.add(x);
+    }
+
+    #[inline(always)]
+    pub(crate) fn add_all<S: Simd>(&mut self, simd: S, terms: &[f64; TOGETHER]) {
+        let mut left = [0.0; TOGETHER];
+        if simd.call(Split { terms, parts: &mut self.parts, left: &mut left }) {
+            left.iter().filter(|&&x| x != 0.0).for_each(|&x| self.sum.add(x));
+        }
+        self.waiting += 1;
+        if self.waiting == GATHER_AFTER {
+            self.gather();
+        }
+    }
+
+    fn gather(&mut self) {
+        self.parts.iter().for_each(|parts| self.sum.add(parts.iter().sum()));
+        (self.parts, self.waiting) = ([[0.0; TOGETHER]; PARTS], 0);
+    }
+
+    pub(crate) fn sum(mut self) -> ExactSum {
+        if self.waiting > 0 {
+            self.gather();
+        }
+        self.sum
+    }
+}
+
+/// Adds the parts of terms; whether there is something left over.
+struct Split<'a> {
+    terms: &'a [f64; TOGETHER],
+    parts: &'a mut [[f64; TOGETHER]; PARTS],
+    left: &'a mut [f64; TOGETHER],
+}
+
+impl Kernel for Split<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> bool {
+        /// What a term must be below.
+        const MOST: f64 = 4096.0;
+        let terms = self.terms;
+        let mut rest = *terms;
+        for (rest, x) in rest.iter_mut().zip(terms) {
+            *rest = if x.abs() < MOST { *x } else { 0.0 };
+        }
+        for (parts, exponent) in self.parts.iter_mut().zip([-30, -74, -118]) {
+            // Adding it, and taking it away, rounds to multiples of 2^exponent.
+            let round = 1.5 * power_of_two(exponent + 52);
+            let (mut sums, mut less) = (*parts, rest);
+            for i in 0..TOGETHER {
+                let part = (rest[i] + round) - round;
+                sums[i] = parts[i] + part;
+                less[i] = rest[i] - part;
+            }
+            (*parts, rest) = (sums, less);
+        }
+        let mut any = 0;
+        for ((left, x), rest) in self.left.iter_mut().zip(terms).zip(rest) {
+            *left = if x.abs() < MOST { rest } else { *x };
+            any |= if *left == 0.0 { 0 } else { u64::MAX };
+        }
+        any != 0
     }
 }
 
@@ -222,6 +316,32 @@ mod tests {
             terms.iter().for_each(|&x| whole.add(x));
             whole.carry();
             assert_eq!(merged.chunks, whole.chunks);
+        }
+    }
+
+    #[test]
+    fn terms_together_are_terms_one_by_one() {
+        struct Add<'a>(&'a [[f64; TOGETHER]]);
+        impl Kernel for Add<'_> {
+            type Output = ExactSum;
+            fn run<S: Simd>(self, simd: S) -> ExactSum {
+                let mut sum = SumOfMany::ZERO;
+                self.0.iter().for_each(|terms| sum.add_all(simd, terms));
+                sum.sum()
+            }
+        }
+        // Of all sizes, among them 0, what has bits left over at either end, and more than wait at once.
+        let term = |i: u64| {
+            let size = ldexp((i * 7919 % 10007) as f64 / 10007.0, (i * 31 % 190) as i32 - 170);
+            [size, -size, 4095.9, -4096.0, size * 1e-300][(i % 23 % 5) as usize]
+        };
+        let mut terms: Vec<f64> = (0..16 * 1500).map(term).collect();
+        for special in [0.0, 5e-324, f64::MAX, f64::INFINITY, f64::NAN] {
+            terms[16 * 700 + 3] = special;
+            let mut want = ExactSum::ZERO;
+            terms.iter().for_each(|&x| want.add(x));
+            let got = crate::simd::dispatch(Add(terms.as_chunks().0));
+            assert_eq!(got.value().to_bits(), want.value().to_bits(), "{special}");
         }
     }
 }

@@ -24,6 +24,9 @@ pub struct RowsMut<'a, T> {
     classes: usize,
 }
 
+/// Labels that are looked at together.
+const LABELS: usize = 256;
+
 fn check(len: usize, classes: usize) -> Result<(), Error> {
     if classes == 0 {
         return Err(Error::NoClasses);
@@ -150,13 +153,20 @@ impl<'a> Labels<'a> {
         if classes == 0 {
             return Err(Error::NoClasses);
         }
-        let wrong = |&label: &i64| {
-            Some(label) != ignored && !usize::try_from(label).is_ok_and(|class| class < classes)
-        };
-        match data.iter().position(wrong) {
-            Some(row) => Err(Error::Label { row, label: data[row], classes }),
-            None => Ok(Labels { data, classes, ignored }),
+        let last = i64::try_from(classes).unwrap_or(i64::MAX).wrapping_sub(1);
+        // The sign of what is below 0 or above the last class: without a branch, several labels go together.
+        let sign = |label: i64| label | last.wrapping_sub(label);
+        let wrong = |&label: &i64| sign(label) < 0 && Some(label) != ignored;
+        for (block, labels) in data.chunks(LABELS).enumerate() {
+            let signs = labels.iter().fold(0, |signs, &label| signs | sign(label));
+            if signs < 0
+                && let Some(row) = labels.iter().position(wrong)
+            {
+                let (row, label) = (block * LABELS + row, labels[row]);
+                return Err(Error::Label { row, label, classes });
+            }
         }
+        Ok(Labels { data, classes, ignored })
     }
 
     /// How many rows there are, ignored ones counted.
@@ -179,6 +189,33 @@ impl<'a> Labels<'a> {
     pub(crate) fn of_row(&self, row: usize) -> Option<usize> {
         let label = self.data[row];
         (Some(label) != self.ignored).then_some(label as usize)
+    }
+
+    /// Whether any row may be ignored.
+    pub(crate) fn may_ignore(&self) -> bool {
+        self.ignored.is_some()
+    }
+
+    /// The classes of rows from `start` on; −1 where a row is ignored, and beyond the last.
+    #[inline(always)]
+    pub(crate) fn of_rows<const N: usize>(&self, start: usize) -> [i32; N] {
+        let rows = &self.data[start..];
+        let mut labels = [-1; N];
+        if let Some(rows) = rows.first_chunk::<N>() {
+            for i in 0..N {
+                labels[i] = rows[i] as i32;
+            }
+        } else {
+            for (label, &row) in labels.iter_mut().zip(rows) {
+                *label = row as i32;
+            }
+        }
+        if let Some(ignored) = self.ignored {
+            for (label, &row) in labels.iter_mut().zip(rows) {
+                *label = if row == ignored { -1 } else { *label };
+            }
+        }
+        labels
     }
 
     /// The labels of the first so many rows, and of the others; all and none, where there are fewer.

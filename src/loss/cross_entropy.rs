@@ -13,10 +13,11 @@
 
 use super::distribution::{Distribution, FARTHEST, Inverse, sums, widen};
 use super::labelled::{Labelled, ROWS, Space};
-use super::{Loss, LossMut, Reduction, Shares, checked_weights, refuse_zero, refused};
+use super::{Loss, LossMut, Reduction, check_weights, refuse_zero_where, refused};
 use crate::element::Element;
 use crate::error::Error;
-use crate::parallel::Job;
+use crate::exact_sum::{ExactSum, SumOfMany};
+use crate::parallel::{Job, Join};
 use crate::rows::{Rows, Truth};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::Temperings;
@@ -142,31 +143,69 @@ pub fn cross_entropy_into<'a, 't, T: Element>(
         let (what, allowed) = ("smoothing", "from 0 to 1");
         return Err(Error::Parameter { what, got: smoothing, allowed });
     }
-    let mut weights = checked_weights(options.row_weights, rows)?;
-    if let Truth::Labels(labels) = truth.truth {
-        for (weight, label) in weights.iter_mut().zip(labels.iter()) {
-            *weight = if label.is_some() { *weight } else { 0.0 };
-        }
+    check_weights(options.row_weights, rows)?;
+    let weights = Weights { of_rows: options.row_weights, truth: truth.truth };
+    let divisor = truth.divisor(&weights, options.reduction)?;
+    refuse_zero_where(taus, rows, |row| weights.of_row(row) > 0.0)?;
+    if !(divisor > 0.0) {
+        return Err(Error::NoRows);
     }
-    let masses = truth.masses(&weights, options.reduction)?;
-    refuse_zero(taus, &weights)?;
-    let mut shares = Shares::new(weights, options.reduction, &masses)?;
-    let mut losses = std::mem::take(&mut shares.weights);
-    let LossMut { logits: out, tau } = gradient;
-    T::run(EachRow {
+    let is_one = options.reduction != Reduction::PerRow;
+    let mut values = vec![0.0; if is_one { 0 } else { rows }];
+    let losses = T::run(EachRow {
         logits,
-        truth: truth.truth,
+        weights,
         taus,
-        out: Out { losses: &mut losses, logits: out, tau },
+        gradient,
+        losses: (!is_one).then_some(&mut values[..]),
         classes: options.class_weights,
         smoothing,
-        divisor: shares.divisor,
+        divisor,
+        first: 0,
     });
-    if let Some(row) = losses.iter().position(|loss| loss.is_nan()) {
+    if let Some(row) = losses.refused {
         let reason = refused(logits, row).unwrap_or("its loss is beyond the range of f64");
         return Err(Error::Row { row, reason });
     }
-    Ok(shares.reduce(losses, options.reduction))
+    if is_one {
+        values.push(losses.sum.value() / divisor);
+    }
+    Ok(values)
+}
+
+/// How much each row counts: 0 where its label is ignored.
+#[derive(Clone, Copy)]
+pub(super) struct Weights<'a, T> {
+    pub(super) of_rows: Option<&'a [f64]>,
+    truth: Truth<'a, T>,
+}
+
+impl<T: Element> Weights<'_, T> {
+    #[inline(always)]
+    fn of_row(&self, row: usize) -> f64 {
+        match self.truth {
+            Truth::Labels(labels) if labels.of_row(row).is_none() => 0.0,
+            _ => self.of_rows.map_or(1.0, |weights| weights[row]),
+        }
+    }
+
+    /// How many rows count.
+    fn count(&self, rows: usize) -> usize {
+        match (self.of_rows, self.truth) {
+            (None, Truth::Labels(labels)) if labels.may_ignore() => labels.iter().flatten().count(),
+            (None, _) => rows,
+            (Some(_), _) => (0..rows).filter(|&row| self.of_row(row) > 0.0).count(),
+        }
+    }
+
+    fn split_at(self, row: usize) -> (Self, Self) {
+        let (truth, truth_right) = self.truth.split_at(row);
+        let (weights, weights_right) = self.of_rows.map(|weights| weights.split_at(row)).unzip();
+        (
+            Weights { of_rows: weights, truth },
+            Weights { of_rows: weights_right, truth: truth_right },
+        )
+    }
 }
 
 /// What is true, with the weights of the classes.
@@ -213,20 +252,29 @@ impl<T: Element> Target<'_, '_, T> {
         }
     }
 
-    /// Of each row its weight times Σ c·target, where the reduction asks for it; checks the distributions of those that count.
-    fn masses(&self, weights: &[f64], reduction: Reduction) -> Result<Vec<f64>, Error> {
-        let mut masses = vec![0.0; weights.len()];
+    /// What the sum over the rows is divided by; checks the distributions of those that count.
+    fn divisor(&self, weights: &Weights<'_, T>, reduction: Reduction) -> Result<f64, Error> {
+        let rows = self.truth.rows();
+        let all_alike = self.classes.is_none() && weights.of_rows.is_none();
+        let is_weighted = reduction == Reduction::WeightedMean;
+        // Of each row its weight times Σ c·target.
+        let mut masses = ExactSum::ZERO;
         match self.truth {
-            Truth::Labels(_) if reduction != Reduction::WeightedMean => {}
+            Truth::Labels(_) if !is_weighted => {}
+            Truth::Labels(_) if all_alike => masses.add(weights.count(rows) as f64),
             Truth::Labels(labels) => {
-                for ((mass, label), weight) in masses.iter_mut().zip(labels.iter()).zip(weights) {
-                    *mass = label.map_or(0.0, |label| weight * self.of_class(label));
+                for (row, label) in labels.iter().enumerate() {
+                    let weight = |label| weights.of_row(row) * self.of_class(label);
+                    masses.add(label.map_or(0.0, weight));
                 }
             }
             Truth::Distributions(all) => {
                 let mut target = Vec::new();
-                let each = masses.iter_mut().zip(all.iter()).zip(weights).enumerate();
-                for (row, ((mass, shares), &weight)) in each.filter(|(_, (_, w))| **w > 0.0) {
+                for (row, shares) in all.iter().enumerate() {
+                    let weight = weights.of_row(row);
+                    if weight == 0.0 {
+                        continue;
+                    }
                     widen(shares, &mut target);
                     let mut is_right = true;
                     for q in &target {
@@ -236,19 +284,24 @@ impl<T: Element> Target<'_, '_, T> {
                         let reason = "a target is negative, infinite or NaN";
                         return Err(Error::Row { row, reason });
                     }
-                    self.weigh(&mut target);
-                    let [total] = sums!(a in &target => [a]);
-                    *mass = weight * total;
+                    if is_weighted {
+                        self.weigh(&mut target);
+                        let [total] = sums!(a in &target => [a]);
+                        masses.add(weight * total);
+                    }
                 }
             }
         }
-        Ok(masses)
+        Ok(match reduction {
+            Reduction::PerRow | Reduction::Sum => 1.0,
+            Reduction::Mean => weights.count(rows) as f64,
+            Reduction::WeightedMean => masses.value(),
+        })
     }
 }
 
 /// Where a row's loss and gradients go.
 pub(super) struct Out<'a, T> {
-    /// Of [`EachRow`] the weights of the rows, until their losses are there: of short rows, memory for both is felt.
     pub(super) losses: &'a mut [f64],
     pub(super) logits: &'a mut [T],
     pub(super) tau: &'a mut [f64],
@@ -266,54 +319,83 @@ impl<'a, T> Out<'a, T> {
     }
 }
 
+/// The losses of rows, as far as they are one number.
+pub(crate) struct Losses {
+    sum: ExactSum,
+    /// The first row that has none.
+    refused: Option<usize>,
+}
+
+impl Join for Losses {
+    fn join(mut self, right: Self) -> Self {
+        self.sum.merge(&right.sum);
+        Losses { sum: self.sum, refused: self.refused.or(right.refused) }
+    }
+}
+
 pub(crate) struct EachRow<'a, T> {
     logits: Rows<'a, T>,
-    truth: Truth<'a, T>,
+    weights: Weights<'a, T>,
     taus: Temperatures<'a>,
-    out: Out<'a, T>,
+    gradient: LossMut<'a, T>,
+    /// Of each row, where that is asked for: of short rows, memory for what nobody asks for is felt.
+    losses: Option<&'a mut [f64]>,
     classes: Option<&'a [f64]>,
     smoothing: f64,
     divisor: f64,
+    /// The number of the first row.
+    first: usize,
 }
 
 impl<T: Element> Kernel for EachRow<'_, T> {
-    type Output = ();
+    type Output = Losses;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let EachRow { logits, truth, taus, mut out, .. } = self;
-        let EachRow { classes: class_weights, smoothing, divisor, .. } = self;
+    fn run<S: Simd>(self, simd: S) -> Losses {
+        let EachRow { logits, weights, taus, gradient: mut out, losses: mut each, .. } = self;
+        let EachRow { classes: class_weights, smoothing, divisor, first, .. } = self;
+        let truth = weights.truth;
         let mut labelled = match truth {
             Truth::Labels(labels) if smoothing == 0.0 => {
                 let (temperings, space) = (Temperings::new(taus), Space::new());
-                Some(Labelled { logits, labels, temperings, class_weights, divisor, space })
+                let row_weights = weights.of_rows;
+                Some(Labelled {
+                    logits,
+                    labels,
+                    temperings,
+                    row_weights,
+                    class_weights,
+                    divisor,
+                    space,
+                })
             }
             _ => None,
         };
         let (classes, temperings) = (logits.classes(), Temperings::<f64>::new(taus));
         let mut distribution = Distribution::default();
         let (mut row, mut target, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sum, mut refused) = (SumOfMany::ZERO, None);
         for start in (0..logits.rows()).step_by(ROWS) {
             let end = (start + ROWS).min(logits.rows());
-            let mut weights = [0.0; ROWS];
-            weights[..end - start].copy_from_slice(&out.losses[start..end]);
+            let mut losses = [0.0; ROWS];
             let done = match &mut labelled {
-                Some(labelled) => labelled.rows(simd, start, end, &weights, &mut out),
+                Some(labelled) => labelled.rows(simd, start, end, &mut losses, &mut out),
                 None => [false; ROWS],
             };
             for i in (start..end).filter(|i| !done[i - start]) {
                 let logits = &logits.as_slice()[i * classes..(i + 1) * classes];
                 let out_logits = &mut out.logits[i * classes..(i + 1) * classes];
-                let weight = weights[i - start];
+                let weight = weights.of_row(i);
+                losses[i - start] = 0.0;
                 if weight == 0.0 {
                     out_logits.fill(T::of_f64(0.0));
-                    (out.losses[i], out.tau[i]) = (0.0, 0.0);
+                    out.tau[i] = 0.0;
                     continue;
                 }
                 let tempering = temperings.of_row(i);
                 widen(logits, &mut row);
                 if !distribution.fill(simd, &row, &tempering) {
-                    out.losses[i] = f64::NAN;
+                    refused = refused.or(Some(first + i));
                     continue;
                 }
                 match truth {
@@ -336,10 +418,21 @@ impl<T: Element> Kernel for EachRow<'_, T> {
                 for (out, error) in out_logits.iter_mut().zip(&errors) {
                     *out = T::of_f64(inverse.times(error * factor));
                 }
-                out.losses[i] = weight * loss;
+                losses[i - start] = weight * loss;
                 out.tau[i] = inverse.times(slope * factor);
+                if losses[i - start].is_nan() {
+                    refused = refused.or(Some(first + i));
+                }
+            }
+            if let Some(each) = &mut each {
+                each[start..end].copy_from_slice(&losses[..end - start]);
+            } else if end - start == ROWS {
+                sum.add_all(simd, &losses);
+            } else {
+                losses[..end - start].iter().for_each(|&loss| sum.add(loss));
             }
         }
+        Losses { sum: sum.sum(), refused }
     }
 }
 
@@ -353,21 +446,36 @@ impl<T: Element> Job for EachRow<'_, T> {
     }
 
     fn split_at(self, row: usize) -> (Self, Self) {
-        let (truth, truth_right) = self.truth.split_at(row);
-        let (out, out_right) = self.out.split_at(row, self.logits.classes());
+        let (weights, weights_right) = self.weights.split_at(row);
+        let LossMut { logits: out, tau } = self.gradient;
+        let (losses, losses_right) = self.losses.map(|losses| losses.split_at_mut(row)).unzip();
+        let (out, out_right) = out.split_at_mut(row * self.logits.classes());
+        let (tau, tau_right) = tau.split_at_mut(row);
         let (logits, logits_right) = self.logits.split_at(row);
         let (taus, taus_right) = self.taus.split_at(row);
-        let EachRow { classes, smoothing, divisor, .. } = self;
+        let EachRow { classes, smoothing, divisor, first, .. } = self;
         (
-            EachRow { logits, truth, taus, out, classes, smoothing, divisor },
             EachRow {
-                logits: logits_right,
-                truth: truth_right,
-                taus: taus_right,
-                out: out_right,
+                logits,
+                weights,
+                taus,
+                gradient: LossMut { logits: out, tau },
+                losses,
                 classes,
                 smoothing,
                 divisor,
+                first,
+            },
+            EachRow {
+                logits: logits_right,
+                weights: weights_right,
+                taus: taus_right,
+                gradient: LossMut { logits: out_right, tau: tau_right },
+                losses: losses_right,
+                classes,
+                smoothing,
+                divisor,
+                first: first + row,
             },
         )
     }

@@ -168,25 +168,39 @@ impl Shares {
 
 /// Row weights, checked, or 1 for every row.
 fn checked_weights(weights: Option<&[f64]>, rows: usize) -> Result<Vec<f64>, Error> {
-    let Some(weights) = weights else { return Ok(vec![1.0; rows]) };
+    check_weights(weights, rows)?;
+    Ok(weights.map_or_else(|| vec![1.0; rows], <[f64]>::to_vec))
+}
+
+/// One for each row, from 0 up.
+fn check_weights(weights: Option<&[f64]>, rows: usize) -> Result<(), Error> {
+    let Some(weights) = weights else { return Ok(()) };
     if weights.len() != rows {
         return Err(Error::Shape { what: "weights", expected: rows, got: weights.len() });
     }
     let refused = |weight: &f64| !(*weight >= 0.0 && *weight < f64::INFINITY);
     match weights.iter().position(refused) {
         Some(row) => Err(Error::Weight { row, got: weights[row] }),
-        None => Ok(weights.to_vec()),
+        None => Ok(()),
     }
 }
 
 /// At τ = 0 a loss is 0 or ∞ and its gradient has no limit: refused for the first row that counts.
 fn refuse_zero(taus: Temperatures<'_>, weights: &[f64]) -> Result<(), Error> {
+    refuse_zero_where(taus, weights.len(), |row| weights[row] > 0.0)
+}
+
+fn refuse_zero_where(
+    taus: Temperatures<'_>,
+    rows: usize,
+    counts: impl Fn(usize) -> bool,
+) -> Result<(), Error> {
     if let Temperatures::One(tau) = taus
         && !tau.is_zero()
     {
         return Ok(());
     }
-    let mut counting = (0..weights.len()).filter(|&row| weights[row] > 0.0);
+    let mut counting = (0..rows).filter(|&row| counts(row));
     match counting.find(|&row| taus.of_row(row).is_zero()) {
         Some(row) => Err(Error::Row { row, reason: "at temperature 0 the loss has no gradient" }),
         None => Ok(()),

@@ -53,6 +53,12 @@ pub(crate) trait Simd: Copy {
         std::array::from_fn(|column| rows.map(|row| row[column]))
     }
 
+    /// The same of f64.
+    #[inline(always)]
+    fn transpose_double(self, rows: [&[f64; 8]; 8]) -> [[f64; 8]; 8] {
+        std::array::from_fn(|column| rows.map(|row| row[column]))
+    }
+
     /// Which of sixteen numbers are at least so large: a bit for each, that of the first one lowest.
     #[inline(always)]
     fn at_least(self, numbers: &[f32; 16], from: f32) -> u32 {
@@ -243,11 +249,13 @@ mod x86 {
     use std::arch::asm;
     use std::arch::x86_64::{
         __m256i, _CMP_GE_OQ, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32,
-        _mm256_blendv_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpgt_epi32, _mm256_loadu_ps,
-        _mm256_maskload_ps, _mm256_movemask_ps, _mm256_permute2f128_ps, _mm256_set1_epi32,
-        _mm256_set1_ps, _mm256_setr_epi32, _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_ps,
-        _mm256_unpacklo_ps, _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_mask_loadu_ps,
-        _mm512_mask_storeu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+        _mm256_blendv_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpgt_epi32, _mm256_loadu_pd,
+        _mm256_loadu_ps, _mm256_maskload_ps, _mm256_movemask_ps, _mm256_permute2f128_pd,
+        _mm256_permute2f128_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32,
+        _mm256_shuffle_ps, _mm256_storeu_pd, _mm256_storeu_ps, _mm256_unpackhi_pd,
+        _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps, _mm512_cmp_ps_mask,
+        _mm512_loadu_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_set1_ps,
+        _mm512_storeu_ps,
     };
 
     #[cfg(feature = "half")]
@@ -319,6 +327,13 @@ mod x86 {
 
         #[inline(always)]
         #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn transpose_double(self, rows: [&[f64; 8]; 8]) -> [[f64; 8]; 8] {
+            // SAFETY: `self` is the proof that the machine has AVX2.
+            unsafe { transpose_double(rows) }
+        }
+
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
         fn at_least(self, numbers: &[f32; 16], from: f32) -> u32 {
             // SAFETY: `self` is the proof that the machine has AVX2.
             unsafe { at_least(numbers, from) }
@@ -379,6 +394,13 @@ mod x86 {
         fn transpose(self, rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
             // SAFETY: `self` is the proof that the machine has AVX2.
             unsafe { transpose(rows) }
+        }
+
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn transpose_double(self, rows: [&[f64; 8]; 8]) -> [[f64; 8]; 8] {
+            // SAFETY: `self` is the proof that the machine has AVX2.
+            unsafe { transpose_double(rows) }
         }
 
         #[inline(always)]
@@ -464,6 +486,31 @@ mod x86 {
             unsafe {
                 _mm256_storeu_ps(columns[k].as_mut_ptr(), first);
                 _mm256_storeu_ps(columns[k + 4].as_mut_ptr(), second);
+            }
+        }
+        columns
+    }
+
+    /// The same of f64, four by four in eight shuffles: pairs of rows, then halves of the registers.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    #[expect(unsafe_code, reason = "loads and stores take pointers")]
+    fn transpose_double(rows: [&[f64; 8]; 8]) -> [[f64; 8]; 8] {
+        let mut columns = [[0.0; 8]; 8];
+        for (i, j) in [(0, 0), (0, 4), (4, 0), (4, 4)] {
+            // SAFETY: the pointer is that of four numbers, which may be loaded at any alignment.
+            let row = |k: usize| unsafe { _mm256_loadu_pd(rows[i + k][j..j + 4].as_ptr()) };
+            let (a, b) = (_mm256_unpacklo_pd(row(0), row(1)), _mm256_unpackhi_pd(row(0), row(1)));
+            let (c, d) = (_mm256_unpacklo_pd(row(2), row(3)), _mm256_unpackhi_pd(row(2), row(3)));
+            let turned = [
+                _mm256_permute2f128_pd::<0x20>(a, c),
+                _mm256_permute2f128_pd::<0x20>(b, d),
+                _mm256_permute2f128_pd::<0x31>(a, c),
+                _mm256_permute2f128_pd::<0x31>(b, d),
+            ];
+            for (k, turned) in turned.into_iter().enumerate() {
+                // SAFETY: the pointer is that of four numbers, which may be stored to at any alignment.
+                unsafe { _mm256_storeu_pd(columns[j + k][i..i + 4].as_mut_ptr(), turned) }
             }
         }
         columns

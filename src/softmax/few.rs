@@ -96,7 +96,7 @@ impl<R: Real> Kernel for Gather<'_, R> {
     fn run<S: Simd>(self, simd: S) {
         let Gather { rows, columns } = self;
         let classes = columns.len();
-        if rows.len() < LANES * classes || !is_turned::<R>(classes) {
+        if rows.len() < LANES * classes || classes == 1 {
             for (i, row) in rows.chunks_exact(classes).enumerate() {
                 for (&entry, column) in row.iter().zip(&mut *columns) {
                     column[i] = entry;
@@ -152,7 +152,7 @@ impl<R: Real> Kernel for Scatter<'_, R> {
     fn run<S: Simd>(self, simd: S) {
         let Scatter { columns, which, out } = self;
         let classes = columns.len();
-        if out.len() < LANES * classes || !is_turned::<R>(classes) || which.contains(&false) {
+        if out.len() < LANES * classes || classes == 1 || which.contains(&false) {
             for (i, out) in out.chunks_exact_mut(classes).enumerate().filter(|&(i, _)| which[i]) {
                 for (to, column) in out.iter_mut().zip(columns) {
                     *to = column[i];
@@ -193,13 +193,6 @@ impl<R: Real> Kernel for Scatter<'_, R> {
     }
 }
 
-/// Whether rows are turned in registers. Those of f64 that are shorter than a tile are not: their tiles would be turned
-/// number by number.
-#[inline(always)]
-fn is_turned<R: Real>(classes: usize) -> bool {
-    classes >= if R::IN_DOUBLE { TILE } else { 2 }
-}
-
 /// How many rows of sixteen that are shorter than a tile begin a tile's length before the end of all, and how many at most
 /// do not.
 #[inline(always)]
@@ -232,16 +225,33 @@ pub(crate) struct PerRow<R: Real> {
     pub(crate) inverse: Multipliers<R>,
 }
 
-impl<R: Real> PerRow<R> {
-    /// The shift of each row.
+/// The shift of each row, as columns: a list of shifts would be taken apart again before it goes to the lanes.
+#[derive(Clone, Copy)]
+pub(crate) struct Shifts<R> {
+    factor: Column<R>,
+    factor_low: Column<R>,
+    round: Column<R>,
+    floor: Column<R>,
+}
+
+impl<R: Real> Shifts<R> {
     #[inline(always)]
-    pub(crate) fn shifts(&self) -> [Shift<R>; LANES] {
-        from_fn(|i| Shift {
+    pub(crate) fn of(&self, i: usize) -> Shift<R> {
+        Shift {
             factor: self.factor[i],
             factor_low: self.factor_low[i],
             round: self.round[i],
             floor: self.floor[i],
-        })
+        }
+    }
+}
+
+impl<R: Real> PerRow<R> {
+    /// The shift of each row.
+    #[inline(always)]
+    pub(crate) fn shifts(&self) -> Shifts<R> {
+        let PerRow { factor, factor_low, round, floor, .. } = *self;
+        Shifts { factor, factor_low, round, floor }
     }
 
     /// The exponents of the weights of the maxima, m·c − n.
@@ -250,7 +260,7 @@ impl<R: Real> PerRow<R> {
         let shifts = self.shifts();
         let mut exponents = [0.0; LANES];
         for (i, exponent) in exponents.iter_mut().enumerate() {
-            *exponent = max_exponent(self.max[i], &shifts[i], self.c[i]);
+            *exponent = max_exponent(self.max[i], &shifts.of(i), self.c[i]);
         }
         exponents
     }
@@ -324,21 +334,32 @@ impl<R: Real> Kernel for Peaks<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    #[expect(clippy::eq_op, reason = "a NaN is what differs from itself")]
     fn run<S: Simd>(self, simd: S) {
-        let mut max = [R::NEG_INFINITY; LANES];
-        for column in self.columns {
+        // In two chains, which wait for themselves half as long.
+        let mut max = [[R::NEG_INFINITY; LANES]; 2];
+        let (pairs, odd) = self.columns.as_chunks::<2>();
+        for [a, b] in pairs {
             simd.one_by_one();
-            let mut larger = max;
-            for i in 0..LANES {
-                // A NaN on either side fails the comparison: it enters, and stays.
-                let keep = (max[i] >= column[i]) | (max[i] != max[i]);
-                larger[i] = if keep { max[i] } else { column[i] };
-            }
-            max = larger;
+            max = [larger(&max[0], a), larger(&max[1], b)];
+        }
+        let mut max = larger(&max[0], &max[1]);
+        for column in odd {
+            max = larger(&max, column);
         }
         self.lanes.max = max;
     }
+}
+
+/// The larger one in each lane; a NaN on either side fails the comparison: it enters, and stays.
+#[inline(always)]
+#[expect(clippy::eq_op, reason = "a NaN is what differs from itself")]
+fn larger<R: Real>(max: &Column<R>, column: &Column<R>) -> Column<R> {
+    let mut larger = *max;
+    for i in 0..LANES {
+        let keep = (max[i] >= column[i]) | (max[i] != max[i]);
+        larger[i] = if keep { max[i] } else { column[i] };
+    }
+    larger
 }
 
 /// The shift and the floor of each row.
@@ -375,18 +396,12 @@ impl<R: Real> Kernel for Weigh<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let PerRow { factor, factor_low, round, floor, .. } = *self.lanes;
+        let shifts = self.lanes.shifts();
         for column in &mut *self.columns {
             simd.one_by_one();
             let mut weights = *column;
             for i in 0..LANES {
-                let shift = Shift {
-                    factor: factor[i],
-                    factor_low: factor_low[i],
-                    round: round[i],
-                    floor: floor[i],
-                };
-                weights[i] = weight(column[i], &shift);
+                weights[i] = weight(column[i], &shifts.of(i));
             }
             *column = weights;
         }
@@ -430,6 +445,7 @@ impl<R: Real> Kernel for Invert<'_, R> {
 }
 
 /// A number for each row.
+#[derive(Clone, Copy)]
 pub(crate) struct Multipliers<R: Real> {
     high: Column<R>,
     low: Column<R>,
@@ -454,6 +470,12 @@ impl<R: Real> Multipliers<R> {
         let Multiplier { high, low, least, lift } = to;
         (self.high[i], self.low[i], self.least[i], self.lift[i]) = (high, low, least, lift);
     }
+
+    #[inline(always)]
+    pub(crate) fn of(&self, i: usize) -> Multiplier<R> {
+        let Multipliers { high, low, least, lift } = self;
+        Multiplier { high: high[i], low: low[i], least: least[i], lift: lift[i] }
+    }
 }
 
 /// Weights times a number for each row.
@@ -467,13 +489,12 @@ impl<R: Real> Kernel for Multiply<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Multipliers { high, low, least, lift } = *self.by;
+        let by = *self.by;
         for column in self.columns {
             simd.one_by_one();
             let mut product = *column;
             for i in 0..LANES {
-                let by = Multiplier { high: high[i], low: low[i], least: least[i], lift: lift[i] };
-                product[i] = by.times(column[i]);
+                product[i] = by.of(i).times(column[i]);
             }
             *column = product;
         }

@@ -179,8 +179,9 @@ impl<R: Real> Kernel for Weigh<'_, R> {
             let (mut below, mut count) = ([R::ZERO; LANES], maxima);
             for i in 0..LANES {
                 let x = column[i];
-                let w = weight(x, &shifts[i]);
-                below[i] = if (x > shifts[i].floor) & (x < max[i]) { w } else { R::ZERO };
+                let shift = shifts.of(i);
+                let w = weight(x, &shift);
+                below[i] = if (x > shift.floor) & (x < max[i]) { w } else { R::ZERO };
                 count[i] = maxima[i] + if x < max[i] { R::ZERO } else { R::ONE };
             }
             (*others, maxima) = (below, count);

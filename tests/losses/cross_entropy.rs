@@ -373,6 +373,14 @@ fn what_is_refused() {
     let taus = [tau(1.0); 2];
     let error = cross_entropy(rows(&good, 2), labels, &taus[..], &PLAIN).unwrap_err();
     assert!(matches!(error, Error::Shape { what: "temperatures", .. }));
+    // The first of several, wherever the rows were split.
+    let mut many = drawn(3, 40_000 * 10);
+    for row in [30_001, 30_005, 39_999] {
+        many[row * 10 + 3] = f64::NAN;
+    }
+    let labels = vec![4; 40_000];
+    let labels = Labels::new(&labels, 10).unwrap();
+    refused_row(cross_entropy(rows(&many, 10), labels, tau(1.0), &PLAIN), 30_001, "NaN");
     // The sum of no rows is 0.
     let none = CrossEntropyOptions { reduction: Reduction::Sum, ..PLAIN };
     let none = cross_entropy(rows(&[], 2), Labels::new(&[], 2).unwrap(), tau(1.0), &none).unwrap();
@@ -406,4 +414,74 @@ fn the_same_bits_everywhere() {
     everywhere::<half::f16>();
     #[cfg(feature = "half")]
     everywhere::<half::bf16>();
+}
+
+/// Rows in lanes: with masks, ties, zeros of both signs, far from 0, all but certain, and ignored.
+fn alone_and_together<T: Number>() {
+    let per_row = CrossEntropyOptions { reduction: Reduction::PerRow, ..PLAIN };
+    for classes in [1, 2, 3, 7, 8, 10, 15, 16, 17, 24, 31, 32] {
+        let rows = 16 * 3 + 5;
+        let mut logits = drawn(classes as u64, rows * classes);
+        for (row, logits) in logits.chunks_exact_mut(classes).enumerate() {
+            match row % 9 {
+                1 => logits[row % classes] += 40.0,
+                2 => logits.iter_mut().skip(1).step_by(3).for_each(|x| *x = f64::NEG_INFINITY),
+                3 => logits.iter_mut().step_by(2).for_each(|x| *x = 2.5),
+                4 => logits.iter_mut().for_each(|x| *x += 3e4),
+                5 => logits.iter_mut().enumerate().for_each(|(i, x)| *x = [0.0, -0.0][i % 2]),
+                6 => logits.iter_mut().for_each(|x| *x *= 100.0),
+                _ => {}
+            }
+        }
+        let logits: Vec<T> = logits.iter().map(|&x| T::of(x)).collect();
+        // Of a masked class the loss is infinite: also that in all rows alike.
+        let labels: Vec<i64> = (0..rows).map(|row| (row * 5 % (classes + 1)) as i64 - 1).collect();
+        let weights: Vec<f64> = (0..classes).map(|class| (class % 4) as f64 * 0.37).collect();
+        let one = Temperature::new(0.07).unwrap();
+        let taus: Vec<Temperature> = (0..rows).map(|row| tau(0.02 * (row + 1) as f64)).collect();
+        for (each, class_weights) in [(false, None), (true, None), (false, Some(&weights[..]))] {
+            let options = CrossEntropyOptions { class_weights, ..per_row };
+            let of = |first: usize, end: usize| {
+                let logits = Rows::new(&logits[first * classes..end * classes], classes).unwrap();
+                let labels = Labels::with_ignored(&labels[first..end], classes, -1).unwrap();
+                if each {
+                    cross_entropy(logits, labels, &taus[first..end], &options).unwrap()
+                } else {
+                    cross_entropy(logits, labels, one, &options).unwrap()
+                }
+            };
+            let together = of(0, rows);
+            always_the_same(|| bits(&of(0, rows)));
+            for row in 0..rows {
+                let alone = of(row, row + 1);
+                let span = row * classes..(row + 1) * classes;
+                let same = Loss {
+                    values: vec![together.values[row]],
+                    logits: together.logits[span].to_vec(),
+                    tau: vec![together.tau[row]],
+                };
+                assert_eq!(bits(&alone), bits(&same), "{classes} classes, row {row}");
+            }
+            // The sum is that of the rows, however they are put together.
+            let options = CrossEntropyOptions { reduction: Reduction::Sum, ..options };
+            let all = Rows::new(&logits, classes).unwrap();
+            let labels = Labels::with_ignored(&labels, classes, -1).unwrap();
+            let sum = if each {
+                cross_entropy(all, labels, &taus, &options).unwrap()
+            } else {
+                cross_entropy(all, labels, one, &options).unwrap()
+            };
+            assert_eq!(sum.value().to_bits(), together.value().to_bits(), "{classes} classes");
+        }
+    }
+}
+
+#[test]
+fn a_row_among_others_has_the_bits_of_one_alone() {
+    alone_and_together::<f32>();
+    alone_and_together::<f64>();
+    #[cfg(feature = "half")]
+    alone_and_together::<half::f16>();
+    #[cfg(feature = "half")]
+    alone_and_together::<half::bf16>();
 }

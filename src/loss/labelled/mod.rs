@@ -6,7 +6,7 @@
 mod few;
 mod row;
 
-use super::cross_entropy::Out;
+use super::LossMut;
 use crate::element::{Element, Real};
 use crate::rows::{Labels, Rows};
 use crate::simd::Simd;
@@ -32,6 +32,7 @@ pub(super) struct Labelled<'a, T: Element> {
     pub(super) logits: Rows<'a, T>,
     pub(super) labels: Labels<'a>,
     pub(super) temperings: Temperings<'a, T::Real>,
+    pub(super) row_weights: Option<&'a [f64]>,
     pub(super) class_weights: Option<&'a [f64]>,
     pub(super) divisor: f64,
     pub(super) space: Space<T::Real>,
@@ -51,44 +52,55 @@ impl<R: Real> Space<R> {
 }
 
 impl<T: Element> Labelled<'_, T> {
-    /// Up to [`ROWS`] rows from `start` on, with their weights; which of them are done.
+    /// Up to [`ROWS`] rows from `start` on; which of them are done.
     #[inline(always)]
     pub(super) fn rows<S: Simd>(
         &mut self,
         simd: S,
         start: usize,
         end: usize,
-        weights: &[f64; ROWS],
-        out: &mut Out<'_, T>,
+        losses: &mut [f64; ROWS],
+        out: &mut LossMut<'_, T>,
     ) -> [bool; ROWS] {
-        if T::Real::IN_DOUBLE || self.logits.classes() > FEW {
-            self.one_by_one(simd, start, end, weights, out)
-        } else {
-            self.together(simd, start, end, weights, out)
+        // In f64 the bits are the same either way, and lanes that stand empty cost what others do.
+        let too_few = T::Real::IN_DOUBLE && 8 * (end - start) < 3 * self.logits.classes();
+        if self.logits.classes() > FEW || too_few {
+            return self.one_by_one(simd, start, end, [false; ROWS], losses, out);
         }
+        let done = self.together(simd, start, end, losses, out);
+        if T::Real::IN_DOUBLE && done[..end - start].contains(&false) {
+            // Staged rows, which lanes cannot do, have all their digits there.
+            return self.one_by_one(simd, start, end, done, losses, out);
+        }
+        done
     }
 
     /// A row's label and how much its loss counts; `None` where the row does not count.
     #[inline(always)]
-    fn label(&self, i: usize, weight: f64) -> Option<(usize, f64)> {
+    fn label(&self, i: usize) -> Option<(usize, f64)> {
         let label = self.labels.of_row(i)?;
+        let weight = self.row_weights.map_or(1.0, |weights| weights[i]);
         let weight = self.class_weights.map_or(weight, |weights| weight * weights[label]);
         if weight > 0.0 { Some((label, weight)) } else { None }
     }
 
+    /// Those that are not done.
     #[inline(always)]
     fn one_by_one<S: Simd>(
         &mut self,
         simd: S,
         start: usize,
         end: usize,
-        weights: &[f64; ROWS],
-        out: &mut Out<'_, T>,
+        mut done: [bool; ROWS],
+        losses: &mut [f64; ROWS],
+        out: &mut LossMut<'_, T>,
     ) -> [bool; ROWS] {
         let (rows, classes) = (self.logits.rows(), self.logits.classes());
-        let mut done = [false; ROWS];
         for i in start..end {
-            let Some((label, weight)) = self.label(i, weights[i - start]) else { continue };
+            if done[i - start] {
+                continue;
+            }
+            let Some((label, weight)) = self.label(i) else { continue };
             let factor = weight / self.divisor;
             let ahead = if i + 1 < rows && classes <= FETCH_AHEAD { classes } else { 0 };
             let tempering = &self.temperings.of_row(i);
@@ -107,7 +119,7 @@ impl<T: Element> Labelled<'_, T> {
                 }
             };
             if let Some(OfRow { loss, slope }) = answer {
-                out.losses[i] = weight * loss;
+                losses[i - start] = weight * loss;
                 out.tau[i] = slope * factor * inverse(tempering);
                 done[i - start] = true;
             }
@@ -121,41 +133,48 @@ impl<T: Element> Labelled<'_, T> {
         simd: S,
         start: usize,
         end: usize,
-        weights: &[f64; ROWS],
-        out: &mut Out<'_, T>,
+        losses: &mut [f64; ROWS],
+        out: &mut LossMut<'_, T>,
     ) -> [bool; ROWS] {
         let classes = self.logits.classes();
         let mut group =
             self.space.group.take().unwrap_or_else(|| Group::new(&self.temperings, classes));
-        let mut weights = *weights;
-        for (i, lane) in (start..end).zip(0..ROWS) {
-            // What does not count goes along, with a factor of 0.
-            (group.labels[lane], weights[lane]) = self.label(i, weights[lane]).unwrap_or((0, 0.0));
+        let labels = self.labels.of_rows(start);
+        let mut weights = [1.0; ROWS];
+        if let Some(of_rows) = self.row_weights {
+            weights[..end - start].copy_from_slice(&of_rows[start..end]);
         }
-        for (factor, weight) in group.factor.iter_mut().zip(weights) {
-            *factor = weight / self.divisor;
+        if let Some(of_classes) = self.class_weights {
+            for (weight, &label) in weights.iter_mut().zip(&labels) {
+                *weight *= if label < 0 { 0.0 } else { of_classes[label as usize] };
+            }
         }
+        let mut factors = [1.0 / self.divisor; ROWS];
+        if self.row_weights.is_some() || self.class_weights.is_some() {
+            for i in 0..ROWS {
+                factors[i] = weights[i] / self.divisor;
+            }
+        }
+        group.count(&labels, &weights, &factors);
         group.temper(&self.temperings, start, end);
         let Space { row, out: wide, .. } = &mut self.space;
         let span = start * classes..end * classes;
         let rows = in_real(&self.logits.as_slice()[span.clone()], row);
         let gradient = &mut out.logits[span];
         match T::as_real_mut(gradient) {
-            Some(gradient) => group.of_rows(simd, rows, classes, gradient),
+            Some(gradient) => group.of_rows(simd, rows, gradient),
             None => {
                 wide.resize(rows.len(), T::Real::ZERO);
-                group.of_rows(simd, rows, classes, wide);
+                group.of_rows(simd, rows, wide);
                 T::write(wide, gradient);
             }
         }
-        let (mut losses, mut taus) = ([0.0; ROWS], [0.0; ROWS]);
-        for i in 0..ROWS {
-            let OfRow { loss, slope } = group.answer(i);
-            losses[i] = weights[i] * loss;
-            taus[i] = slope * group.factor[i] * group.inverse[i];
+        *losses = group.losses;
+        let taus = &mut out.tau[start..end];
+        match taus.first_chunk_mut() {
+            Some(taus) => *taus = group.taus,
+            None => taus.copy_from_slice(&group.taus[..end - start]),
         }
-        out.losses[start..end].copy_from_slice(&losses[..end - start]);
-        out.tau[start..end].copy_from_slice(&taus[..end - start]);
         let done = group.ordinary;
         self.space.group = Some(group);
         done
