@@ -211,7 +211,8 @@ the quartiles. The machine is shared and its speed changes by half within a day:
 ## Beside a copy
 
 One thread, τ = {timed["temperature"]}, output reused; distillation at T = 4. {machine["cpu"]}, {timed["isa"]}, commit {timed["commit"]}: `make bench`,
-[speed.json](../benches/results/speed.json). 1 is the time of a copy of as many numbers, which no function of them all can be below.
+[speed.json](../benches/results/speed.json). 1 is the time of a copy of as many numbers, by the C library. Rows that are longer than a page are below it on some machines: the
+next row is fetched while one is computed, and the copy waits for its memory.
 
 ![Times of f32 functions over that of a copy](benchmarks.svg)
 
@@ -219,10 +220,14 @@ One thread, τ = {timed["temperature"]}, output reused; distillation at T = 4. {
 Rows of ten classes are where the most is left: what a row costs at its ends counts for ten entries only. In the cache
 ([1, 1000], [1, 128256]) a copy is all but free, and the exponential is the floor: f32 softmax is thirteen
 operations an entry, nine of them fused multiply-adds, done for eight at a time with AVX2 and for sixteen with AVX-512, of which
-Zen 4 begins half as many. Logarithms of f64 rows are in
+Zen 4 begins one and Intel two in a cycle. A call for one short row is a chain of steps, each of which waits for the one before:
+load, maximum, shift, weights, sum, quotient, product. Logarithms of f64 rows are in
 double-double. f16 and bf16 are computed as f32 is, with a conversion before and one after. Distillation is in f64 throughout, of whose numbers a
 vector holds half as many: an exponential for each entry of the teacher, and e^−d − 1 + d of the difference of the logits, so
 that a gradient that is a small difference keeps its digits, of which f32 would keep few. Cross-entropy of short f64 rows goes row by row.
+
+Tried on these shapes in paired runs and left out, since they won nothing: other hints to fetch the next row; sums in the sweep of
+the weights, in f64 or in two parts of f32; passing over blocks whose maximum weighs nothing, of which there are none at this τ.
 
 {few}## Beside other crates
 
