@@ -2,7 +2,7 @@
 
 use crate::compiled::{AxisKernels, Kernels};
 use crate::double::two_sum;
-use crate::simd::Simd;
+use crate::simd::{Simd, padded, put};
 
 /// A type of logits: f32, f64, and with the feature `half` f16 and bf16.
 ///
@@ -130,6 +130,11 @@ pub trait Real:
     /// Eight rows to eight columns.
     #[expect(private_bounds, reason = "sealed: nobody else calls it")]
     fn transpose<S: Simd>(simd: S, rows: [&[Self; 8]; 8]) -> [[Self; 8]; 8];
+    /// As [`Simd::padded`] and [`Simd::put`].
+    #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+    fn padded<S: Simd>(simd: S, from: &[Self]) -> [Self; 32];
+    #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+    fn put<S: Simd>(simd: S, numbers: &[Self; 32], to: &mut [Self]);
     /// Which of sixteen numbers are at least so large: a bit for each, that of the first one lowest.
     #[expect(private_bounds, reason = "sealed: nobody else calls it")]
     fn at_least<S: Simd>(simd: S, numbers: &[Self; 16], from: Self) -> u32;
@@ -164,7 +169,8 @@ const EXP2_F64: [f64; 11] = [
 macro_rules! real {
     ($real:ty, bits: $bits:ty, signed: $signed:ty, round: $round:expr, shift: $shift:expr, bias: $bias:expr, highest: $highest:expr,
      depth: $depth:expr, reach: $reach:expr, holds: $holds:expr, exp2: $exp2:expr, compensated: $compensated:expr,
-     single: $single:expr, transpose: $transpose:expr, at_least: $at_least:expr) => {
+     single: $single:expr, transpose: $transpose:expr, at_least: $at_least:expr,
+     padded: $padded:expr, put: $put:expr) => {
         impl Real for $real {
             type Bits = $bits;
             const NO_BITS: $bits = 0;
@@ -269,6 +275,16 @@ macro_rules! real {
             }
             #[inline(always)]
             #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+            fn padded<S: Simd>(simd: S, from: &[Self]) -> [Self; 32] {
+                $padded(simd, from)
+            }
+            #[inline(always)]
+            #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+            fn put<S: Simd>(simd: S, numbers: &[Self; 32], to: &mut [Self]) {
+                $put(simd, numbers, to)
+            }
+            #[inline(always)]
+            #[expect(private_bounds, reason = "sealed: nobody else calls it")]
             fn at_least<S: Simd>(simd: S, numbers: &[Self; 16], from: Self) -> u32 {
                 $at_least(simd, numbers, from)
             }
@@ -306,11 +322,12 @@ macro_rules! real {
 }
 
 real!(f32, bits: u32, signed: i32, round: 12582912.0, shift: 23, bias: 64, highest: 127, depth: 187.0, reach: 75,
-    holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false, single: Some, transpose: S::transpose, at_least: S::at_least);
+    holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false, single: Some, transpose: S::transpose, at_least: S::at_least,
+    padded: S::padded, put: S::put);
 real!(f64, bits: u64, signed: i64, round: 6755399441055744.0, shift: 52, bias: 512, highest: 1023, depth: 1531.0, reach: 900,
 holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true, single: |_| None, transpose: S::transpose_double, at_least: |_, numbers: &[f64; 16], from: f64| {
     (0..16).fold(0, |bits, i| bits | u32::from(numbers[i] >= from) << i)
-});
+}, padded: |_, from| padded(from, f64::NEG_INFINITY), put: |_, numbers, to| put(numbers, to));
 
 #[cfg(feature = "half")]
 use crate::simd::dispatch;

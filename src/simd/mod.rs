@@ -73,6 +73,18 @@ pub(crate) trait Simd: Copy {
         bits[0]
     }
 
+    /// Up to 32 numbers, and −∞ up to 32. Copied one by one they would be loaded together before they are stored, which waits.
+    #[inline(always)]
+    fn padded(self, from: &[f32]) -> [f32; 32] {
+        padded(from, f32::NEG_INFINITY)
+    }
+
+    /// As many of 32 numbers as there is room for. (A masked store of AVX2 takes some machines longer than single ones do.)
+    #[inline(always)]
+    fn put(self, numbers: &[f32; 32], to: &mut [f32]) {
+        put(numbers, to);
+    }
+
     /// Eight f16 to f32.
     #[cfg(feature = "half")]
     #[inline(always)]
@@ -89,6 +101,24 @@ pub(crate) trait Simd: Copy {
         let mut to = [f16::ZERO; 8];
         to.convert_from_f32_slice(from);
         to
+    }
+}
+
+/// Numbers, and what they are filled up with.
+#[inline(always)]
+pub(crate) fn padded<T: Copy, const N: usize>(from: &[T], with: T) -> [T; N] {
+    let mut to = [with; N];
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = from;
+    }
+    to
+}
+
+/// The first ones of some numbers.
+#[inline(always)]
+pub(crate) fn put<T: Copy, const N: usize>(numbers: &[T; N], to: &mut [T]) {
+    for (to, &from) in to.iter_mut().zip(numbers) {
+        *to = from;
     }
 }
 
@@ -218,11 +248,14 @@ impl Simd for Portable {
 mod x86 {
     use std::arch::asm;
     use std::arch::x86_64::{
-        _CMP_GE_OQ, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_cmp_ps, _mm256_loadu_pd,
-        _mm256_loadu_ps, _mm256_movemask_ps, _mm256_permute2f128_pd, _mm256_permute2f128_ps,
-        _mm256_set1_ps, _mm256_shuffle_ps, _mm256_storeu_pd, _mm256_storeu_ps, _mm256_unpackhi_pd,
+        __m256i, _CMP_GE_OQ, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32,
+        _mm256_blendv_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpgt_epi32, _mm256_loadu_pd,
+        _mm256_loadu_ps, _mm256_maskload_ps, _mm256_movemask_ps, _mm256_permute2f128_pd,
+        _mm256_permute2f128_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32,
+        _mm256_shuffle_ps, _mm256_storeu_pd, _mm256_storeu_ps, _mm256_unpackhi_pd,
         _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps, _mm512_cmp_ps_mask,
-        _mm512_loadu_ps, _mm512_set1_ps,
+        _mm512_loadu_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_set1_ps,
+        _mm512_storeu_ps,
     };
 
     #[cfg(feature = "half")]
@@ -306,6 +339,13 @@ mod x86 {
             unsafe { at_least(numbers, from) }
         }
 
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn padded(self, from: &[f32]) -> [f32; 32] {
+            // SAFETY: `self` is the proof that the machine has AVX2.
+            unsafe { padded_of_eights(from) }
+        }
+
         #[cfg(feature = "half")]
         #[inline(always)]
         #[expect(unsafe_code, reason = "calling a function of another instruction set")]
@@ -368,6 +408,20 @@ mod x86 {
         fn at_least(self, numbers: &[f32; 16], from: f32) -> u32 {
             // SAFETY: `self` is the proof that the machine has AVX-512 F.
             unsafe { at_least_of_sixteen(numbers, from) }
+        }
+
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn padded(self, from: &[f32]) -> [f32; 32] {
+            // SAFETY: `self` is the proof that the machine has AVX-512 F.
+            unsafe { padded_by_masks(from) }
+        }
+
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn put(self, numbers: &[f32; 32], to: &mut [f32]) {
+            // SAFETY: `self` is the proof that the machine has AVX-512 F.
+            unsafe { put_by_masks(numbers, to) }
         }
 
         #[cfg(feature = "half")]
@@ -483,6 +537,72 @@ mod x86 {
         // SAFETY: the pointer is that of an array of sixteen, which may be loaded at any alignment.
         let numbers = unsafe { _mm512_loadu_ps(numbers.as_ptr()) };
         u32::from(_mm512_cmp_ps_mask::<_CMP_GE_OQ>(numbers, _mm512_set1_ps(from)))
+    }
+
+    /// All bits for those of eight numbers that are before `len`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn mask_of_eight(len: usize, first: usize) -> __m256i {
+        let places = _mm256_add_epi32(
+            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+            _mm256_set1_epi32(first as i32),
+        );
+        _mm256_cmpgt_epi32(_mm256_set1_epi32(len.min(32) as i32), places)
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    #[expect(unsafe_code, reason = "loads and stores take pointers")]
+    fn padded_of_eights(from: &[f32]) -> [f32; 32] {
+        let mut to = [0.0; 32];
+        for first in [0, 8, 16, 24] {
+            let mask = mask_of_eight(from.len(), first);
+            // SAFETY: what lies beyond `from` is masked, and not loaded; `to` has room for all four.
+            unsafe {
+                let some = _mm256_maskload_ps(from.as_ptr().wrapping_add(first), mask);
+                let nothing = _mm256_set1_ps(f32::NEG_INFINITY);
+                let whole = _mm256_blendv_ps(nothing, some, _mm256_castsi256_ps(mask));
+                _mm256_storeu_ps(to.as_mut_ptr().add(first), whole);
+            }
+        }
+        to
+    }
+
+    /// Bits for the first numbers of 16, and for those of 16 more.
+    #[inline(always)]
+    fn masks(len: usize) -> [u16; 2] {
+        let bits = u32::MAX.checked_shr(32_u32.saturating_sub(len as u32)).unwrap_or(0);
+        [bits as u16, (bits >> 16) as u16]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    #[expect(unsafe_code, reason = "loads and stores take pointers")]
+    fn padded_by_masks(from: &[f32]) -> [f32; 32] {
+        let [low, high] = masks(from.len());
+        let (nothing, mut to) = (_mm512_set1_ps(f32::NEG_INFINITY), [0.0; 32]);
+        // SAFETY: the bits of the masks are as many as `from` has numbers, and no others are loaded; `to` has room for both.
+        unsafe {
+            let first = _mm512_mask_loadu_ps(nothing, low, from.as_ptr());
+            let second = _mm512_mask_loadu_ps(nothing, high, from.as_ptr().wrapping_add(16));
+            _mm512_storeu_ps(to.as_mut_ptr(), first);
+            _mm512_storeu_ps(to.as_mut_ptr().add(16), second);
+        }
+        to
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    #[expect(unsafe_code, reason = "loads and stores take pointers")]
+    fn put_by_masks(numbers: &[f32; 32], to: &mut [f32]) {
+        let [low, high] = masks(to.len());
+        // SAFETY: the bits of the masks are as many as `to` has places, and no others are stored to.
+        unsafe {
+            let first = _mm512_loadu_ps(numbers.as_ptr());
+            let second = _mm512_loadu_ps(numbers.as_ptr().add(16));
+            _mm512_mask_storeu_ps(to.as_mut_ptr(), low, first);
+            _mm512_mask_storeu_ps(to.as_mut_ptr().wrapping_add(16), high, second);
+        }
     }
 
     #[cfg(feature = "half")]

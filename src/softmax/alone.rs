@@ -33,15 +33,12 @@ struct Lanes<'a, R> {
 impl<'a, R: Real> Lanes<'a, R> {
     /// Nothing where the row is not ordinary.
     #[inline(always)]
-    fn new(row: &[R], tempering: &'a Tempering<R>) -> Option<Self> {
+    fn new<S: Simd>(simd: S, row: &[R], tempering: &'a Tempering<R>) -> Option<Self> {
         let Tempering::Finite(base) = tempering else { return None };
-        let mut entries = [R::NEG_INFINITY; FEW];
-        for (entry, &x) in entries.iter_mut().zip(row) {
-            *entry = x;
-        }
-        // Of a row with a NaN, or without a finite maximum, it is staged.
+        let entries = R::padded(simd, row);
+        // Of a row without a finite maximum it is staged.
         let plan = Plan::new(largest(entries), base);
-        (!plan.is_staged()).then_some(Lanes { entries, plan, base })
+        (!plan.is_staged() & !has_nan(entries)).then_some(Lanes { entries, plan, base })
     }
 
     /// Those of the entries, and of what they are filled up with, which count for nothing.
@@ -55,19 +52,35 @@ impl<'a, R: Real> Lanes<'a, R> {
     }
 }
 
-/// The largest entry; NaN where there is one.
+/// The largest entry, where none is NaN.
 #[inline(always)]
-#[expect(clippy::eq_op, reason = "a NaN is what differs from itself")]
 fn largest<R: Real>(mut entries: [R; FEW]) -> R {
     let mut width = FEW;
     while width > 1 {
         width /= 2;
         for i in 0..width {
             let (a, b) = (entries[i], entries[i + width]);
-            entries[i] = if (a >= b) | (a != a) { a } else { b };
+            entries[i] = if a > b { a } else { b };
         }
     }
     entries[0]
+}
+
+/// Looked for beside the maximum, which waits for each of its steps.
+#[inline(always)]
+fn has_nan<R: Real>(entries: [R; FEW]) -> bool {
+    let mut bits = [R::NO_BITS; FEW];
+    for (bits, x) in bits.iter_mut().zip(entries) {
+        *bits = x.nan_bits();
+    }
+    let mut width = FEW;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            bits[i] = bits[i] | bits[i + width];
+        }
+    }
+    bits[0] != R::NO_BITS
 }
 
 /// Class after class, as a lane of sixteen adds them.
@@ -89,37 +102,37 @@ impl<R: Real, const LOG: bool> Kernel for Map<'_, R, LOG> {
     type Output = bool;
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> bool {
+    fn run<S: Simd>(self, simd: S) -> bool {
         let Map { row, out, tempering } = self;
-        let Some(lanes) = Lanes::new(row.unwrap_or(out), tempering) else { return false };
-        if LOG { lanes.log_p(out) } else { lanes.p(out) }
+        let Some(lanes) = Lanes::new(simd, row.unwrap_or(out), tempering) else { return false };
+        if LOG { lanes.log_p(simd, out) } else { lanes.p(simd, out) }
     }
 }
 
 impl<R: Real> Lanes<'_, R> {
     #[inline(always)]
-    fn p(&self, out: &mut [R]) -> bool {
+    fn p<S: Simd>(&self, simd: S, out: &mut [R]) -> bool {
         let mut p = self.weights();
         let by = Multiplier::inverse(sum(&p[..out.len()]));
         for p in &mut p {
             *p = by.times(*p);
         }
-        for (out, p) in out.iter_mut().zip(p) {
-            *out = p;
-        }
+        R::put(simd, &p, out);
         true
     }
 
     #[inline(always)]
-    fn log_p(&self, out: &mut [R]) -> bool {
+    fn log_p<S: Simd>(&self, simd: S, out: &mut [R]) -> bool {
         let logs = self.log_sum(out.len());
         if !logs.is_ordinary {
             return false;
         }
         let (max, inverse) = (self.plan.max.to_f64(), self.base.whole_inverse());
-        for (out, x) in out.iter_mut().zip(self.entries) {
-            *out = log_p(x, max, inverse, logs.log_normaliser);
+        let mut logs_p = self.entries;
+        for log in &mut logs_p {
+            *log = log_p(*log, max, inverse, logs.log_normaliser);
         }
+        R::put(simd, &logs_p, out);
         true
     }
 
@@ -149,9 +162,9 @@ impl<R: Real> Kernel for LogSumExp<'_, R> {
     type Output = Option<f64>;
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> Option<f64> {
+    fn run<S: Simd>(self, simd: S) -> Option<f64> {
         let LogSumExp { row, tempering } = self;
-        let logs = Lanes::new(row, tempering)?.log_sum(row.len());
+        let logs = Lanes::new(simd, row, tempering)?.log_sum(row.len());
         logs.log_z::<R>()
     }
 }

@@ -18,7 +18,7 @@ use std::array::from_fn;
 use crate::double::Double;
 use crate::element::Real;
 use crate::exp::{Shift, weight};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Simd, put};
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::product::Multiplier;
 use crate::softmax::row::{self, LANES, Space};
@@ -96,10 +96,31 @@ impl<R: Real> Kernel for Gather<'_, R> {
     fn run<S: Simd>(self, simd: S) {
         let Gather { rows, columns } = self;
         let classes = columns.len();
-        if rows.len() < LANES * classes || classes < TILE {
+        if rows.len() < LANES * classes || !is_turned::<R>(classes) {
             for (i, row) in rows.chunks_exact(classes).enumerate() {
                 for (&entry, column) in row.iter().zip(&mut *columns) {
                     column[i] = entry;
+                }
+            }
+            return;
+        }
+        if classes < TILE {
+            let whole = whole_rows(classes);
+            let mut ends = [[R::ZERO; TILE]; ENDS];
+            let rest = rows[whole * classes..].chunks_exact(classes);
+            for (end, row) in ends.iter_mut().zip(rest) {
+                for (to, &from) in end.iter_mut().zip(row) {
+                    *to = from;
+                }
+            }
+            for half in 0..LANES / TILE {
+                let tiles = from_fn(|i| match half * TILE + i {
+                    row if row < whole => tile_of(&rows[row * classes..]),
+                    row => &ends[row - whole],
+                });
+                let turned = R::transpose(simd, tiles);
+                for (column, turned) in columns.iter_mut().zip(&turned) {
+                    column[half * TILE..(half + 1) * TILE].copy_from_slice(turned);
                 }
             }
             return;
@@ -131,10 +152,28 @@ impl<R: Real> Kernel for Scatter<'_, R> {
     fn run<S: Simd>(self, simd: S) {
         let Scatter { columns, which, out } = self;
         let classes = columns.len();
-        if out.len() < LANES * classes || classes < TILE || which.contains(&false) {
+        if out.len() < LANES * classes || !is_turned::<R>(classes) || which.contains(&false) {
             for (i, out) in out.chunks_exact_mut(classes).enumerate().filter(|&(i, _)| which[i]) {
                 for (to, column) in out.iter_mut().zip(columns) {
                     *to = column[i];
+                }
+            }
+            return;
+        }
+        if classes < TILE {
+            let whole = whole_rows(classes);
+            for half in 0..LANES / TILE {
+                let tiles = from_fn(|j| tile_of(&columns[j.min(classes - 1)][half * TILE..]));
+                let turned = R::transpose(simd, tiles);
+                for (i, turned) in turned.iter().enumerate() {
+                    let row = half * TILE + i;
+                    let out = &mut out[row * classes..];
+                    if row < whole {
+                        // What is beyond the row is written over by the next one.
+                        out[..TILE].copy_from_slice(turned);
+                    } else {
+                        put(turned, &mut out[..classes]);
+                    }
                 }
             }
             return;
@@ -154,6 +193,21 @@ impl<R: Real> Kernel for Scatter<'_, R> {
     }
 }
 
+/// Whether rows are turned in registers. Those of f64 that are shorter than a tile are not: their tiles would be turned
+/// number by number.
+#[inline(always)]
+fn is_turned<R: Real>(classes: usize) -> bool {
+    classes >= if R::IN_DOUBLE { TILE } else { 2 }
+}
+
+/// How many rows of sixteen that are shorter than a tile begin a tile's length before the end of all, and how many at most
+/// do not.
+#[inline(always)]
+fn whole_rows(classes: usize) -> usize {
+    LANES + 1 - TILE.div_ceil(classes)
+}
+const ENDS: usize = TILE / 2 - 1;
+
 /// The first numbers of what is long enough.
 #[inline(always)]
 fn tile_of<R>(numbers: &[R]) -> &[R; TILE] {
@@ -164,6 +218,7 @@ fn tile_of<R>(numbers: &[R]) -> &[R; TILE] {
 /// What there is of each row.
 pub(crate) struct PerRow<R: Real> {
     c: [f64; LANES],
+    per_bit: [f64; LANES],
     factor: Column<R>,
     factor_low: Column<R>,
     pub(crate) max: Column<R>,
@@ -222,6 +277,7 @@ impl<R: Real> PerRow<R> {
         let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
         let mut lanes = PerRow {
             c: zeros,
+            per_bit: zeros,
             factor: zero,
             factor_low: zero,
             max: zero,
@@ -230,7 +286,7 @@ impl<R: Real> PerRow<R> {
             ordinary: [R::NO_BITS; LANES],
             total: zeros,
             correction: zeros,
-            inverse: Multipliers::ZERO,
+            inverse: Multipliers::of_inverses(),
         };
         if let Some(tempering) = temperings.one() {
             (0..LANES).for_each(|i| lanes.temper(i, tempering));
@@ -258,6 +314,7 @@ impl<R: Real> PerRow<R> {
         match tempering {
             Tempering::Finite(base) if base.exponent() == 0 => {
                 (self.c[i], self.factor[i], self.factor_low[i]) = base.factors();
+                self.per_bit[i] = base.per_bit;
             }
             // A product that is no number marks the row as not ordinary.
             _ => self.c[i] = f64::NAN,
@@ -329,7 +386,7 @@ impl<R: Real> Kernel for Plans<'_, R> {
             let product = lanes.max[i].to_f64() * lanes.c[i];
             let n = (product + ROUND) - ROUND;
             lanes.round[i] = R::of_f64(R::ROUND + f64::from(R::BIAS) - n);
-            lanes.floor[i] = R::of_f64((n - R::DEPTH) / lanes.c[i]);
+            lanes.floor[i] = R::of_f64((n - R::DEPTH) * lanes.per_bit[i]);
             lanes.ordinary[i] = R::bits_if(product.abs() < 65536.0);
         }
     }
@@ -388,7 +445,8 @@ impl<R: Real> Kernel for Invert<'_, R> {
         let lanes = self.lanes;
         for i in 0..LANES {
             let sum = Double { hi: lanes.total[i], lo: lanes.correction[i] };
-            lanes.inverse.set(i, Multiplier::inverse(sum));
+            let Multiplier { high, low, .. } = Multiplier::inverse(sum);
+            (lanes.inverse.high[i], lanes.inverse.low[i]) = (high, low);
         }
     }
 }
@@ -407,6 +465,12 @@ impl<R: Real> Multipliers<R> {
         let zero = [R::ZERO; LANES];
         Multipliers { high: zero, low: zero, least: zero, lift: [R::NO_BITS; LANES] }
     };
+
+    /// Of numbers that are to come, inverses of sums, which have all else in common.
+    fn of_inverses() -> Self {
+        let Multiplier { least, lift, .. } = Multiplier::inverse(Double::ONE);
+        Multipliers { least: [least; LANES], lift: [lift; LANES], ..Self::ZERO }
+    }
 
     #[inline(always)]
     pub(crate) fn set(&mut self, i: usize, to: Multiplier<R>) {

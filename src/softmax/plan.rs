@@ -31,6 +31,8 @@ pub(crate) struct Base2<R> {
     exponent: i32,
     factor: R,
     factor_low: R,
+    /// 1/c.hi: a division for a temperature, and none for a row.
+    pub(crate) per_bit: f64,
     /// 1/τ = inverse · 2^`inverse_exponent`.
     pub(crate) inverse: Double,
     pub(crate) inverse_exponent: i32,
@@ -55,7 +57,16 @@ impl<R: Real> Tempering<R> {
         };
         let factor = R::of_f64(c.hi);
         let factor_low = R::of_f64((c.hi - factor.to_f64()) + c.lo);
-        Tempering::Finite(Base2 { c, exponent, factor, factor_low, inverse, inverse_exponent })
+        let per_bit = 1.0 / c.hi;
+        Tempering::Finite(Base2 {
+            c,
+            exponent,
+            factor,
+            factor_low,
+            per_bit,
+            inverse,
+            inverse_exponent,
+        })
     }
 }
 
@@ -164,7 +175,7 @@ impl<R: Real> Plan<R> {
                 factor: base.factor,
                 factor_low: base.factor_low,
                 round: R::of_f64(R::ROUND + f64::from(R::BIAS) - n),
-                floor: R::of_f64((n - R::DEPTH) / base.c.hi),
+                floor: R::of_f64((n - R::DEPTH) * base.per_bit),
             },
             max,
             max_exponent: r,

@@ -47,8 +47,8 @@ impl<R: Real> Multiplier<R> {
     fn lifted(number: Double, lift: i32) -> Self {
         let power = power_of_two(lift);
         let (hi, lo) = (number.hi * power, number.lo * power);
-        // The second part is to be half a unit at most: where a product is subnormal it is left out.
-        let high = R::of_f64(hi + lo);
+        // The second part is to be half a unit at most: where a product is subnormal it is left out. Of f32 it is so anyway.
+        let high = R::of_f64(if R::IN_DOUBLE { hi + lo } else { hi });
         Multiplier {
             high,
             low: R::of_f64((hi - high.to_f64()) + lo),
