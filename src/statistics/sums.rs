@@ -173,7 +173,8 @@ impl Kernel for Weigh<'_> {
                 others[i] = if x < max { weights[i] } else { 0.0 };
                 counted[i] = maxima[i] + if x < max { 0.0 } else { 1.0 };
                 // Where there is no weight the distance may be infinite.
-                by_distance[i] = if weighs { w * ((values[i] - origin) * scale) } else { 0.0 };
+                let distance = (values[i] - origin) * scale;
+                by_distance[i] = weights[i] * if weighs { distance } else { 0.0 };
                 by_index[i] = weights[i] * index[i];
                 index[i] += LANES as f64;
             }
@@ -208,8 +209,8 @@ impl Kernel for Centre<'_> {
         for (values, weights) in values.iter().chain(std::iter::once(&last)).zip(weights) {
             let (mut squares, mut cubes) = ([0.0; LANES], [0.0; LANES]);
             for i in 0..LANES {
-                let centred =
-                    if weights[i] > 0.0 { (values[i] - origin) * scale - mean } else { 0.0 };
+                let distance = (values[i] - origin) * scale;
+                let centred = if weights[i] > 0.0 { distance } else { 0.0 } - mean;
                 squares[i] = weights[i] * centred * centred;
                 cubes[i] = squares[i] * centred;
             }

@@ -9,7 +9,7 @@
 //! Three products: the similarities, and those of σ with the keys and with the queries.
 
 use crate::compiled::Runs;
-use crate::double::Double;
+use crate::double::{Double, power_of_two};
 use crate::element::{Element, Real, private::Element as _};
 use crate::error::Error;
 use crate::exp::{exp, ln_sum};
@@ -254,7 +254,9 @@ impl<R: Real> Kernel for Sigmoids<'_, R> {
 #[inline(always)]
 fn ln_1p<R: Real>(t: R) -> R {
     let terms = if R::IN_DOUBLE { 8 } else { 4 };
-    let square = t * t;
+    // Of less nothing is seen of the square, and powers of it would be subnormal.
+    let square = if t > R::of_f64(power_of_two(-31)) { t } else { R::ZERO };
+    let square = square * square;
     let fourth = square * square;
     let (mut even, mut odd) = (R::ZERO, R::ZERO);
     for n in (0..terms).rev() {
