@@ -170,7 +170,7 @@ fn map<S: Simd, R: Real>(
 ) {
     match function {
         Function::Softmax => row::softmax(simd, row, out, tempering, space, ahead),
-        Function::LogSoftmax => log::log_softmax(simd, row, out, tempering, space),
+        Function::LogSoftmax => log::log_softmax(simd, row, out, tempering, space, ahead),
     }
 }
 
@@ -260,15 +260,16 @@ impl<T: Element> Kernel for LogSumExp<'_, T> {
                     let log = simd.call(alone::LogSumExp { row, tempering });
                     *out = T::of_f64(match log {
                         Some(log) => log,
-                        None => log::log_sum_exp(simd, row, tempering, &mut space),
+                        None => log::log_sum_exp(simd, row, tempering, &mut space, 0),
                     });
                 }
             }
             return;
         }
         for (i, (row, out)) in logits.iter().zip(out).enumerate() {
-            let row = in_real(row, &mut scratch);
-            *out = T::of_f64(log::log_sum_exp(simd, row, &temperings.of_row(i), &mut space));
+            let ahead = if i + 1 < logits.rows() && classes <= FETCH_AHEAD { classes } else { 0 };
+            let (row, tempering) = (in_real(row, &mut scratch), &temperings.of_row(i));
+            *out = T::of_f64(log::log_sum_exp(simd, row, tempering, &mut space, ahead));
         }
     }
 }

@@ -128,7 +128,7 @@ pub(crate) fn log_softmax<S: Simd, R: Real>(
         for (i, out) in out.chunks_exact_mut(classes).enumerate() {
             if !group.ordinary[i] {
                 let row = rows.map(|rows| &rows[i * classes..(i + 1) * classes]);
-                log::log_softmax(simd, row, out, &temperings.of_row(first + i), space);
+                log::log_softmax(simd, row, out, &temperings.of_row(first + i), space, 0);
             }
         }
     }
@@ -155,7 +155,7 @@ pub(crate) fn log_sum_exp<S: Simd, R: Real>(
             *out = if group.ordinary[i] && has_digits {
                 log_z
             } else {
-                log::log_sum_exp(simd, row, &temperings.of_row(first + i), space)
+                log::log_sum_exp(simd, row, &temperings.of_row(first + i), space, 0)
             };
         }
     }

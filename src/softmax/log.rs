@@ -12,7 +12,7 @@ use crate::double::{Double, frexp, ldexp, power_of_two, two_sum};
 use crate::element::Real;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Base2, Plan, Tempering};
-use crate::softmax::row::{Peak, Space, find_peak, rest, share};
+use crate::softmax::row::{LANES, Peak, Space, find_peak, rest, share};
 
 /// (x − m)/τ − L for the entries of one row.
 #[derive(Clone, Copy)]
@@ -74,17 +74,29 @@ struct MapLog<'a, R> {
     row: Option<&'a [R]>,
     out: &'a mut [R],
     plan: &'a LogPlan,
+    /// Where the next row's place is, in which it will be written.
+    ahead: usize,
 }
 
 impl<R: Real> Kernel for MapLog<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let plan = *self.plan;
         match self.row {
             Some(row) => {
-                for (out, &x) in self.out.iter_mut().zip(row) {
+                let ((rows, row_tail), (outs, out_tail)) =
+                    (row.as_chunks(), self.out.as_chunks_mut());
+                for (out, x) in outs.iter_mut().zip(rows) {
+                    simd.prefetch_write(out.as_ptr().wrapping_add(self.ahead));
+                    let mut log: [R; LANES] = *x;
+                    for i in 0..LANES {
+                        log[i] = plan.of(x[i]);
+                    }
+                    *out = log;
+                }
+                for (out, &x) in out_tail.iter_mut().zip(row_tail) {
                     *out = plan.of(x);
                 }
             }
@@ -105,15 +117,16 @@ pub(crate) fn log_softmax<S: Simd, R: Real>(
     out: &mut [R],
     tempering: &Tempering<R>,
     space: &mut Space<R>,
+    ahead: usize,
 ) {
     let peak = find_peak(simd, row.unwrap_or(out));
     match (peak, tempering) {
         (Peak::None { .. }, _) => out.fill(R::NAN),
         (Peak::Finite(max), Tempering::Finite(base)) => {
             let plan = Plan::new(max, base);
-            let (maxima, rest) = rest(simd, row.unwrap_or(out), &plan, space);
+            let (maxima, rest) = rest(simd, row.unwrap_or(out), &plan, space, ahead);
             let plan = LogPlan::new(max, base, plan.log_normaliser(maxima, rest));
-            simd.call(MapLog { row, out, plan: &plan });
+            simd.call(MapLog { row, out, plan: &plan, ahead });
         }
         _ => {
             if let Some(row) = row {
@@ -133,6 +146,7 @@ pub(crate) fn log_sum_exp<S: Simd, R: Real>(
     row: &[R],
     tempering: &Tempering<R>,
     space: &mut Space<R>,
+    ahead: usize,
 ) -> f64 {
     match (find_peak(simd, row), tempering) {
         (Peak::None { nan: true }, _) => f64::NAN,
@@ -140,7 +154,7 @@ pub(crate) fn log_sum_exp<S: Simd, R: Real>(
         (Peak::Infinite, Tempering::ArgMax | Tempering::Finite(_)) => f64::INFINITY,
         (Peak::Finite(max), Tempering::Finite(base)) => {
             let plan = Plan::new(max, base);
-            let (maxima, rest) = rest(simd, row, &plan, space);
+            let (maxima, rest) = rest(simd, row, &plan, space, ahead);
             log_partition(max.to_f64(), base, plan.log_normaliser(maxima, rest))
         }
         (Peak::Finite(max), Tempering::ArgMax) if max != R::ZERO => max.to_f64() * f64::INFINITY,

@@ -8,7 +8,7 @@
 
 use crate::double::{Double, ldexp, power_of_two};
 use crate::element::Real;
-use crate::exp::{Shift, exp2_reduced, ln_sum};
+use crate::exp::{Shift, exp2_reduced, ln_sum, ln_sum_in_f64};
 use crate::temperature::{Temperature, Temperatures};
 
 /// How many numbers are staged at a time: 4 or 8 KiB, a small part of the first-level cache.
@@ -221,6 +221,11 @@ impl<R: Real> Plan<R> {
     #[inline(always)]
     pub(crate) fn log_normaliser(&self, maxima: f64, rest: Double) -> Double {
         // The bias goes last: the quotient of a small rest is not subnormal before.
+        if !R::IN_DOUBLE {
+            // Of two units of f64 no f32 sees anything.
+            let ratio = rest.hi / self.max_weight() * power_of_two(-R::BIAS);
+            return Double::from(ln_sum_in_f64(maxima, ratio));
+        }
         let ratio = rest.over(Double::from(self.max_weight()));
         let bias = power_of_two(-R::BIAS);
         ln_sum(maxima, Double { hi: ratio.hi * bias, lo: ratio.lo * bias })

@@ -249,19 +249,22 @@ struct Rest<'a, R> {
     plan: &'a Plan<R>,
     /// How often each lane has met the maximum.
     maxima: &'a mut [R; LANES],
+    /// As in [`Park`].
+    ahead: usize,
 }
 
 impl<R: Real> Kernel for Rest<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let Rest { block, out, plan, maxima } = self;
+    fn run<S: Simd>(self, simd: S) {
+        let Rest { block, out, plan, maxima, ahead } = self;
         let (shift, max) = (plan.shift, plan.max);
         let (chunks, tail) = block.as_chunks::<LANES>();
         let (outs, out_tail) = out.as_chunks_mut::<LANES>();
         let mut count = *maxima;
         for (chunk, out) in chunks.iter().zip(outs) {
+            simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
             (*out, count) = rest_of_chunk(chunk, count, &shift, max);
         }
         if !tail.is_empty() {
@@ -292,18 +295,20 @@ fn rest_of_chunk<R: Real>(
     (weights, counted)
 }
 
-/// The count of maxima of a row, and the sum of the weights of all other entries.
+/// The count of maxima of a row, and the sum of the weights of all other entries; so many numbers further on lies the next row,
+/// or 0.
 #[inline(always)]
 pub(crate) fn rest<S: Simd, R: Real>(
     simd: S,
     row: &[R],
     plan: &Plan<R>,
     space: &mut Space<R>,
+    ahead: usize,
 ) -> (f64, Double) {
     let mut lanes = Lanes::ZERO;
     let mut total = 0.0;
     for block in row.chunks(BLOCK) {
-        let (_, weights, maxima) = rest_of_block(simd, block, plan, space);
+        let (_, weights, maxima) = rest_of_block(simd, block, plan, space, ahead);
         simd.call(AddUp { weights, lanes: &mut lanes });
         total += maxima;
     }
@@ -317,13 +322,14 @@ fn rest_of_block<'a, S: Simd, R: Real>(
     block: &'a [R],
     plan: &Plan<R>,
     space: &'a mut Space<R>,
+    ahead: usize,
 ) -> (&'a [R], &'a [R], f64) {
     let Space { staged, weights } = space;
     weights.resize(BLOCK, R::ZERO);
     let block = plan.staged(block, staged);
     let out = &mut weights[..block.len()];
     let mut maxima = [R::ZERO; LANES];
-    simd.call(Rest { block, out, plan, maxima: &mut maxima });
+    simd.call(Rest { block, out, plan, maxima: &mut maxima, ahead });
     (block, out, maxima.iter().map(|count| count.to_f64()).sum())
 }
 
