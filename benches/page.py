@@ -224,7 +224,7 @@ Zen 4 begins one and Intel two in a cycle. A call for one short row is a chain o
 load, maximum, shift, weights, sum, quotient, product. Logarithms of f64 rows are in
 double-double. f16 and bf16 are computed as f32 is, with a conversion before and one after. Distillation is in f64 throughout, of whose numbers a
 vector holds half as many: an exponential for each entry of the teacher, and e^−d − 1 + d of the difference of the logits, so
-that a gradient that is a small difference keeps its digits, of which f32 would keep few. Cross-entropy of short f64 rows goes row by row.
+that a gradient that is a small difference keeps its digits, of which f32 would keep few.
 
 Tried on these shapes in paired runs and left out, since they won nothing: other hints to fetch the next row; sums in the sweep of
 the weights, in f64 or in two parts of f32; passing over blocks whose maximum weighs nothing, of which there are none at this τ.
@@ -232,8 +232,9 @@ the weights, in f64 or in two parts of f32; passing over blocks whose maximum we
 {few}## Beside other crates
 
 {beside["bench"]}, {beside["machine"]}, {beside["isa"]}, commit {beside["commit"]}: `make bench-peers`, [peers.json](../benches/results/peers.json). Times over ours: below 1 the
-other one is faster. On rows of a thousand rten-vecmath is faster with AVX-512, and was not with AVX2: what is done once for a row
-counts there, and so do sums in f64 and a quotient in two parts, which the last bits are owed to. On longer rows it is slower.
+other one is faster. On rows of a thousand rten-vecmath is near, and on Zen 4 with AVX-512 it was faster: what is done once for a row
+counts there, and so do sums in f64 and a quotient in two parts, which the last bits are owed to. From memory no one can be much faster
+than a copy, and one core's requests to memory bind both.
 
 {of_peers}
 ## Fits
