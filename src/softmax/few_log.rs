@@ -18,9 +18,6 @@ use crate::softmax::log;
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::{LANES, Space};
 
-/// A log Z this far below L has lost digits that f64 has not to spare.
-const CANCELLED: f64 = power_of_two(-20);
-
 /// From a maximum this large on, the distance of an entry may overflow.
 const FARTHEST: f64 = power_of_two(900);
 
@@ -151,7 +148,7 @@ pub(crate) fn log_sum_exp<S: Simd, R: Real>(
         group.fill(simd, rows, classes, temperings, first);
         for (i, (row, out)) in rows.chunks_exact(classes).zip(out).enumerate() {
             let log_z = group.log_partition[i];
-            let has_digits = has_digits::<R>(log_z, group.log_normaliser.hi[i]);
+            let has_digits = log::has_digits::<R>(log_z, group.log_normaliser.hi[i]);
             *out = if group.ordinary[i] && has_digits {
                 log_z
             } else {
@@ -257,12 +254,6 @@ fn is_held(rest: f64, maxima: f64, max: f64, classes: usize) -> bool {
     ((rest > 0.0) | (maxima == classes as f64)) & (max.abs() < FARTHEST)
 }
 
-/// log Z, where f64 has the digits for it: where the two cancel, m/τ is as large as L.
-#[inline(always)]
-fn has_digits<R: Real>(log_partition: f64, log_normaliser: f64) -> bool {
-    R::IN_DOUBLE || log_partition.abs() >= log_normaliser * CANCELLED
-}
-
 /// The logarithms of one row.
 pub(crate) struct LogSum {
     pub(crate) log_normaliser: Double,
@@ -293,7 +284,7 @@ impl LogSum {
     #[inline(always)]
     pub(crate) fn log_z<R: Real>(&self) -> Option<f64> {
         let is_held =
-            self.is_ordinary && has_digits::<R>(self.log_partition, self.log_normaliser.hi);
+            self.is_ordinary && log::has_digits::<R>(self.log_partition, self.log_normaliser.hi);
         is_held.then_some(self.log_partition)
     }
 }

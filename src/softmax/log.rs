@@ -125,7 +125,12 @@ pub(crate) fn log_softmax<S: Simd, R: Real>(
         (Peak::Finite(max), Tempering::Finite(base)) => {
             let plan = Plan::new(max, base);
             let (maxima, rest) = rest(simd, row.unwrap_or(out), &plan, space, ahead);
-            let plan = LogPlan::new(max, base, plan.log_normaliser(maxima, rest));
+            let log_normaliser = if R::IN_DOUBLE {
+                plan.log_normaliser(maxima, rest)
+            } else {
+                Double::from(plan.log_normaliser_in_f64(maxima, rest.hi))
+            };
+            let plan = LogPlan::new(max, base, log_normaliser);
             simd.call(MapLog { row, out, plan: &plan, ahead });
         }
         _ => {
@@ -137,6 +142,15 @@ pub(crate) fn log_softmax<S: Simd, R: Real>(
             out.iter_mut().for_each(|x| *x = if shared.has(*x) { log } else { R::NEG_INFINITY });
         }
     }
+}
+
+/// A log Z this far below L has lost digits that f64 has not to spare.
+const CANCELLED: f64 = power_of_two(-20);
+
+/// Whether f64 has the digits for a log Z: where the two cancel, m/τ is as large as L.
+#[inline(always)]
+pub(super) fn has_digits<R: Real>(log_z: f64, log_normaliser: f64) -> bool {
+    R::IN_DOUBLE || log_z.abs() >= log_normaliser * CANCELLED
 }
 
 /// log Z = ln Σ exp(x_i/τ) of a row.
@@ -155,7 +169,15 @@ pub(crate) fn log_sum_exp<S: Simd, R: Real>(
         (Peak::Finite(max), Tempering::Finite(base)) => {
             let plan = Plan::new(max, base);
             let (maxima, rest) = rest(simd, row, &plan, space, ahead);
-            log_partition(max.to_f64(), base, plan.log_normaliser(maxima, rest))
+            let max = max.to_f64();
+            if !R::IN_DOUBLE {
+                let log_normaliser = plan.log_normaliser_in_f64(maxima, rest.hi);
+                let log_z = log_partition(max, base, Double::from(log_normaliser));
+                if has_digits::<R>(log_z, log_normaliser) {
+                    return log_z;
+                }
+            }
+            log_partition(max, base, plan.log_normaliser(maxima, rest))
         }
         (Peak::Finite(max), Tempering::ArgMax) if max != R::ZERO => max.to_f64() * f64::INFINITY,
         (_, tempering) => {

@@ -221,13 +221,14 @@ impl<R: Real> Plan<R> {
     #[inline(always)]
     pub(crate) fn log_normaliser(&self, maxima: f64, rest: Double) -> Double {
         // The bias goes last: the quotient of a small rest is not subnormal before.
-        if !R::IN_DOUBLE {
-            // Of two units of f64 no f32 sees anything.
-            let ratio = rest.hi / self.max_weight() * power_of_two(-R::BIAS);
-            return Double::from(ln_sum_in_f64(maxima, ratio));
-        }
         let ratio = rest.over(Double::from(self.max_weight()));
         let bias = power_of_two(-R::BIAS);
         ln_sum(maxima, Double { hi: ratio.hi * bias, lo: ratio.lo * bias })
+    }
+
+    /// The same within a few units of f64, of which no f32 sees anything.
+    #[inline(always)]
+    pub(crate) fn log_normaliser_in_f64(&self, maxima: f64, rest: f64) -> f64 {
+        ln_sum_in_f64(maxima, rest / self.max_weight() * power_of_two(-R::BIAS))
     }
 }
