@@ -211,8 +211,7 @@ the quartiles. The machine is shared and its speed changes by half within a day:
 ## Beside a copy
 
 One thread, τ = {timed["temperature"]}, output reused; distillation at T = 4. {machine["cpu"]}, {timed["isa"]}, commit {timed["commit"]}: `make bench`,
-[speed.json](../benches/results/speed.json). 1 is the time of a copy of as many numbers, by the C library. Rows that are longer than a page are below it on some machines: the
-next row is fetched while one is computed, and the copy waits for its memory.
+[speed.json](../benches/results/speed.json). 1 is the time of a copy of as many numbers, by the C library; `log_sum_exp`, which writes next to nothing, may be below it.
 
 ![Times of f32 functions over that of a copy](benchmarks.svg)
 

@@ -255,8 +255,8 @@ impl<R: Real> Kernel for Sigmoids<'_, R> {
 fn ln_1p<R: Real>(t: R) -> R {
     let terms = if R::IN_DOUBLE { 8 } else { 4 };
     // Of less nothing is seen of the square, and powers of it would be subnormal.
-    let square = if t > R::of_f64(power_of_two(-31)) { t } else { R::ZERO };
-    let square = square * square;
+    let seen = if t > R::of_f64(power_of_two(-31)) { t } else { R::ZERO };
+    let square = seen * seen;
     let fourth = square * square;
     let (mut even, mut odd) = (R::ZERO, R::ZERO);
     for n in (0..terms).rev() {
