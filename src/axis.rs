@@ -25,7 +25,6 @@ use crate::error::Error;
 use crate::interrupt::heed;
 use crate::parallel::{self, SERIAL_BELOW};
 use crate::rows::{Rows, RowsMut};
-use crate::softmax::few::Column;
 use crate::softmax::{
     log_softmax_in_place, log_softmax_into, log_sum_exp_rows, softmax_in_place, softmax_into,
 };
@@ -329,7 +328,9 @@ fn run<T: Element>(
             } else {
                 (from, to)
             };
-            split(Work { function, tau, classes }, from, to)
+            // In place the lines are near when they are written.
+            let streams = from.is_some() && to.len() * size_of::<T>() >= STREAMED;
+            split(Work { function, tau, classes, streams }, from, to)
         }
     }
 }
@@ -354,7 +355,12 @@ struct Work {
     function: Function,
     tau: Temperature,
     classes: usize,
+    /// Whether the result is to go past the cache, where that can be.
+    streams: bool,
 }
+
+/// A result of so many bytes leaves no cache of one core in peace: nor would any of it be there when it is read.
+const STREAMED: usize = 1 << 23;
 
 /// Halves the arrays along their longest axis, but for the last, until a half is small; the result does not
 /// show where.
@@ -377,13 +383,13 @@ fn split<T: Element>(
             parallel::join(|| split(work, from_left, left), || split(work, from_right, right));
         return left.and(right);
     }
-    visit(work, from, to, &mut Scratch { rows: Vec::new(), columns: Vec::new() })
+    visit(work, from, to, &mut Scratch { rows: Vec::new(), columns: columns::Scratch::new() })
 }
 
 /// A panel on its way: in rows, or in strips of sixteen lanes.
 struct Scratch<T: Element> {
     rows: Vec<T>,
-    columns: Vec<Column<T::Real>>,
+    columns: columns::Scratch<T::Real>,
 }
 
 /// The panels of an array, one two-dimensional part after the other.
@@ -403,22 +409,34 @@ fn visit<T: Element>(
     let two = "two axes are left";
     let from = from.map(|from| from.into_dimensionality::<Ix2>().expect(two));
     let mut to = to.into_dimensionality::<Ix2>().expect(two);
-    let lanes = lanes_of(work);
-    for (i, to) in to.axis_chunks_iter_mut(Axis(0), lanes).enumerate() {
-        let from = from.as_ref().map(|from| {
-            let start = i * lanes;
-            from.slice(s![start..start + to.nrows(), ..])
-        });
+    let (all, lanes) = (to.nrows(), lanes_of(work));
+    // Panels that begin with a line of the cache: vectors that straddle two of them take longer.
+    let lead =
+        if all > lanes && aligned_alike(&to) { to.as_ptr().align_offset(CACHE_LINE) } else { 0 };
+    let mut start = 0;
+    while start < all {
+        let end = all.min(if start < lead { lead } else { start + lanes });
+        let from = from.as_ref().map(|from| from.slice(s![start..end, ..]));
         heed();
-        panel(work, from, to, scratch)?;
+        panel(work, from, to.slice_mut(s![start..end, ..]), scratch)?;
+        start = end;
     }
     Ok(())
+}
+
+/// In bytes.
+const CACHE_LINE: usize = 64;
+
+/// Whether the lanes are neighbours, and each line of them lies as the first one does in the lines of the cache.
+fn aligned_alike<T>(panel: &ArrayViewMut2<'_, T>) -> bool {
+    lies_across(panel.strides())
+        && panel.strides()[1].unsigned_abs() * size_of::<T>() % CACHE_LINE == 0
 }
 
 /// Lanes of a panel: eight lines of the cache of f32 out of each page; for what needs no turning around, all of it.
 const LANES: usize = 128;
 const LANES_OF_LINES: usize = 1024;
-/// Numbers of a panel that stay in the second-level cache; it has more where these would be less than a line.
+/// Numbers of a panel that stay in the second-level cache, as far as they make whole lines; it has more where they make none.
 const NEAR: usize = 1 << 17;
 /// Lanes that share a line of the cache in f32.
 const LINE: usize = 16;
@@ -427,7 +445,7 @@ const PANEL: usize = 1 << 20;
 
 fn lanes_of(Work { function, classes, .. }: Work) -> usize {
     let most = if let Function::Softmax = function { LANES_OF_LINES } else { LANES };
-    (NEAR / classes).clamp(LINE, most).min(PANEL / classes).max(1)
+    (NEAR / classes / LINE * LINE).clamp(LINE, most).min(PANEL / classes).max(1)
 }
 
 fn panel<T: Element>(
@@ -436,10 +454,10 @@ fn panel<T: Element>(
     mut to: ArrayViewMut2<'_, T>,
     scratch: &mut Scratch<T>,
 ) -> Result<(), Error> {
-    let Work { function, tau, classes } = work;
+    let Work { function, tau, classes, streams } = work;
     let lanes = to.nrows();
     if let Function::Softmax = function
-        && softmax_of_lines(from, &mut to, tau, &mut scratch.columns)
+        && softmax_of_lines(from, &mut to, tau, streams, &mut scratch.columns)
     {
         return Ok(());
     }
@@ -464,7 +482,8 @@ fn softmax_of_lines<T: Element>(
     from: Option<ArrayView2<'_, T>>,
     to: &mut ArrayViewMut2<'_, T>,
     tau: Temperature,
-    scratch: &mut Vec<Column<T::Real>>,
+    streams: bool,
+    scratch: &mut columns::Scratch<T::Real>,
 ) -> bool {
     // Of fewer lanes, most of a vector would be for nothing.
     if !lies_across(to.strides()) || to.nrows() < 8 {
@@ -477,11 +496,12 @@ fn softmax_of_lines<T: Element>(
         },
         None => None,
     };
+    let streams = streams && aligned_alike(to) && to.as_ptr().align_offset(CACHE_LINE) == 0;
     let mut to = match lines_mut(to) {
         Some(lines) => lines,
         None => return false,
     };
-    T::Real::run(Columns { from: from.as_deref(), to: &mut to, tau, scratch });
+    T::Real::run(Columns { from: from.as_deref(), to: &mut to, tau, streams, scratch });
     true
 }
 

@@ -2,7 +2,7 @@
 
 use crate::compiled::{AxisKernels, Kernels};
 use crate::double::two_sum;
-use crate::simd::{Simd, padded, put};
+use crate::simd::{Simd, Stream, padded, put};
 
 /// A type of logits: f32, f64, and with the feature `half` f16 and bf16.
 ///
@@ -135,6 +135,9 @@ pub trait Real:
     fn padded<S: Simd>(simd: S, from: &[Self]) -> [Self; 32];
     #[expect(private_bounds, reason = "sealed: nobody else calls it")]
     fn put<S: Simd>(simd: S, numbers: &[Self; 32], to: &mut [Self]);
+    /// Sends numbers off.
+    #[expect(private_bounds, private_interfaces, reason = "sealed: nobody else calls it")]
+    fn stream<'a, S: Simd>(by: &Stream<'a, S>, numbers: &[Self; 16], to: &'a mut [Self; 16]);
     /// Which of sixteen numbers are at least so large: a bit for each, that of the first one lowest.
     #[expect(private_bounds, reason = "sealed: nobody else calls it")]
     fn at_least<S: Simd>(simd: S, numbers: &[Self; 16], from: Self) -> u32;
@@ -170,7 +173,7 @@ macro_rules! real {
     ($real:ty, bits: $bits:ty, signed: $signed:ty, round: $round:expr, shift: $shift:expr, bias: $bias:expr, highest: $highest:expr,
      depth: $depth:expr, reach: $reach:expr, holds: $holds:expr, exp2: $exp2:expr, compensated: $compensated:expr,
      single: $single:expr, transpose: $transpose:expr, at_least: $at_least:expr,
-     padded: $padded:expr, put: $put:expr) => {
+     padded: $padded:expr, put: $put:expr, stream: $stream:expr) => {
         impl Real for $real {
             type Bits = $bits;
             const NO_BITS: $bits = 0;
@@ -284,6 +287,15 @@ macro_rules! real {
                 $put(simd, numbers, to)
             }
             #[inline(always)]
+            #[expect(private_bounds, private_interfaces, reason = "sealed: nobody else calls it")]
+            fn stream<'a, S: Simd>(
+                by: &Stream<'a, S>,
+                numbers: &[Self; 16],
+                to: &'a mut [Self; 16],
+            ) {
+                $stream(by, numbers, to)
+            }
+            #[inline(always)]
             #[expect(private_bounds, reason = "sealed: nobody else calls it")]
             fn at_least<S: Simd>(simd: S, numbers: &[Self; 16], from: Self) -> u32 {
                 $at_least(simd, numbers, from)
@@ -323,11 +335,11 @@ macro_rules! real {
 
 real!(f32, bits: u32, signed: i32, round: 12582912.0, shift: 23, bias: 64, highest: 127, depth: 187.0, reach: 75,
     holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false, single: Some, transpose: S::transpose, at_least: S::at_least,
-    padded: S::padded, put: S::put);
+    padded: S::padded, put: S::put, stream: Stream::single);
 real!(f64, bits: u64, signed: i64, round: 6755399441055744.0, shift: 52, bias: 512, highest: 1023, depth: 1531.0, reach: 900,
 holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true, single: |_| None, transpose: S::transpose_double, at_least: |_, numbers: &[f64; 16], from: f64| {
     (0..16).fold(0, |bits, i| bits | u32::from(numbers[i] >= from) << i)
-}, padded: |_, from| padded(from, f64::NEG_INFINITY), put: |_, numbers, to| put(numbers, to));
+}, padded: |_, from| padded(from, f64::NEG_INFINITY), put: |_, numbers, to| put(numbers, to), stream: Stream::double);
 
 #[cfg(feature = "half")]
 use crate::simd::dispatch;

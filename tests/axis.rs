@@ -205,6 +205,33 @@ fn large_arrays_have_the_bits_of_their_rows_too() {
     check(&a.slice(s![..;-1, ..17]));
 }
 
+/// Large enough to be written past the cache; the lines of `out` begin anywhere in those of the cache.
+#[test]
+fn streamed_arrays_have_the_bits_of_their_rows_too() {
+    streamed::<f32>(130);
+    streamed::<f64>(65);
+}
+
+fn streamed<T: Number + PartialEq>(classes: usize) {
+    let (lanes, tau) = (16_400, Temperature::new(0.3).unwrap());
+    let mut a: Array2<T> = numbers(ndarray::Ix2(classes, lanes));
+    for (lane, odd) in [(0, f64::NAN), (77, f64::INFINITY), (16_399, f64::NEG_INFINITY)] {
+        a[[classes / 2, lane]] = T::of(odd);
+    }
+    let rows: Vec<Vec<T>> =
+        a.columns().into_iter().map(|lane| softmax(&lane.to_vec(), tau).unwrap()).collect();
+    let mut wide = Array2::from_elem((classes, lanes + 32), T::of(0.5));
+    for start in [0, 1, 12, 31] {
+        let mut out = wide.slice_mut(s![.., start..start + lanes]);
+        softmax_axis_into(&a, Axis(0), tau, &mut out).unwrap();
+        for (lane, row) in out.columns().into_iter().zip(&rows) {
+            assert!(lane.iter().zip(row).all(|(a, b)| a.bits() == b.bits()), "from {start}");
+        }
+        out.fill(T::of(0.5));
+        assert!(wide.iter().all(|&x| x == T::of(0.5)), "from {start}: beside the lanes");
+    }
+}
+
 #[test]
 fn what_has_no_answer_is_refused() {
     let one = Temperature::ONE;

@@ -2,16 +2,16 @@
 //! rows.
 //!
 //! ```text
-//! lines: a class of all lanes      strips of sixteen lanes, class after class      peaks, shifts and weights as in few.rs
-//! sums in the order of row.rs      weights times 1/S      strips to lines
+//! lines: a class of all lanes      peaks, and strips of sixteen lanes, class after class      shifts and weights as in few.rs
+//! sums in the order of row.rs      weights times 1/S, strips to lines
 //! ```
 //!
 //! Nothing is turned around, and the lines are read once and written once. They are copied into strips for the caches' sake:
 //! lines whose distance is a power of two fall on the same few sets.
 
 use crate::element::Real;
-use crate::simd::{Kernel, Simd};
-use crate::softmax::few::{AddUp, Column, FEW, Invert, Multiply, Peaks, PerRow, Plans, Weigh};
+use crate::simd::{Kernel, Simd, Stream};
+use crate::softmax::few::{AddUp, Column, FEW, Invert, Multipliers, PerRow, Plans, Weigh, larger};
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::{self, LANES, Lanes, Space};
 use crate::temperature::{Temperature, Temperatures};
@@ -22,7 +22,22 @@ pub(crate) struct Columns<'a, R: Real> {
     pub(super) from: Option<&'a [&'a [R]]>,
     pub(super) to: &'a mut [&'a mut [R]],
     pub(super) tau: Temperature,
-    pub(super) scratch: &'a mut Vec<Column<R>>,
+    /// Whether to write past the cache; the lines begin where those of the cache do.
+    pub(super) streams: bool,
+    pub(super) scratch: &'a mut Scratch<R>,
+}
+
+/// The strips, and the maximum and 1 over the sum of each of their lanes.
+pub(super) struct Scratch<R: Real> {
+    columns: Vec<Column<R>>,
+    peaks: Vec<Column<R>>,
+    inverses: Vec<[Column<R>; 2]>,
+}
+
+impl<R: Real> Scratch<R> {
+    pub(super) fn new() -> Self {
+        Scratch { columns: Vec::new(), peaks: Vec::new(), inverses: Vec::new() }
+    }
 }
 
 impl<R: Real> Kernel for Columns<'_, R> {
@@ -30,24 +45,33 @@ impl<R: Real> Kernel for Columns<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Columns { from, to, tau, scratch } = self;
-        let (classes, lanes) = (to.len(), to[0].len());
-        scratch.resize(lanes.div_ceil(LANES) * classes, [R::ZERO; LANES]);
+        let Columns { from, to, tau, streams, scratch } = self;
+        let (classes, strips) = (to.len(), to[0].len().div_ceil(LANES));
+        let Scratch { columns: scratch, peaks, inverses } = scratch;
+        // One column more where they are even: strips whose distance is a power of two fall on the same few sets of the cache, too.
+        let stride = classes | 1;
+        scratch.resize(strips * stride, [R::ZERO; LANES]);
+        peaks.clear();
+        peaks.resize(strips, [R::NEG_INFINITY; LANES]);
+        inverses.clear();
         match from {
-            Some(lines) => simd.call(Read { lines, scratch }),
-            None => simd.call(Read { lines: to, scratch }),
+            Some(lines) => simd.call(Read { lines, scratch, stride, peaks }),
+            None => simd.call(Read { lines: to, scratch, stride, peaks }),
         }
         let temperings = Temperings::new(Temperatures::One(tau));
         let mut lanes = PerRow::new(&temperings);
-        for (strip, columns) in scratch.chunks_exact_mut(classes).enumerate() {
-            simd.call(Peaks { columns, lanes: &mut lanes });
+        let mut others = Vec::new();
+        for (strip, (columns, &max)) in scratch.chunks_exact_mut(stride).zip(&*peaks).enumerate() {
+            let columns = &mut columns[..classes];
+            lanes.max = max;
             simd.call(Plans { lanes: &mut lanes });
             let ordinary = lanes.ordinary.map(|bits| bits != R::NO_BITS);
             let first = strip * LANES;
-            let others: Vec<_> = (0..LANES)
-                .filter(|&i| !ordinary[i] && first + i < to[0].len())
-                .map(|i| (i, alone(simd, columns, i, &temperings.of_row(0))))
-                .collect();
+            others.extend(
+                (0..LANES)
+                    .filter(|&i| !ordinary[i] && first + i < to[0].len())
+                    .map(|i| (first + i, alone(simd, columns, i, &temperings.of_row(0)))),
+            );
             if classes <= FEW {
                 simd.call(Weigh { columns, lanes: &lanes });
                 simd.call(AddUp { columns, lanes: &mut lanes });
@@ -55,12 +79,12 @@ impl<R: Real> Kernel for Columns<'_, R> {
                 weigh_as_rows(simd, columns, &mut lanes);
             }
             simd.call(Invert { lanes: &mut lanes });
-            simd.call(Multiply { columns, by: &lanes.inverse });
-            for (i, row) in others {
-                columns.iter_mut().zip(row).for_each(|(column, p)| column[i] = p);
-            }
+            inverses.push(lanes.inverse.parts());
         }
-        simd.call(Write { scratch, lines: to });
+        simd.call(Write { scratch, stride, by: inverses, lines: to, streams });
+        for (lane, row) in others {
+            to.iter_mut().zip(row).for_each(|(line, p)| line[lane] = p);
+        }
     }
 }
 
@@ -132,10 +156,12 @@ impl<R: Real> Kernel for AddUpAsRows<'_, R> {
 /// How many lines ahead memory is asked for: each lies in a page of its own, where no machine foresees it.
 const AHEAD: usize = 4;
 
-/// Lines to strips.
+/// Lines to strips, and the maximum of each lane; NaN where it holds one.
 struct Read<'a, L, R> {
     lines: &'a [L],
     scratch: &'a mut [Column<R>],
+    stride: usize,
+    peaks: &'a mut [Column<R>],
 }
 
 impl<L: AsRef<[R]>, R: Real> Kernel for Read<'_, L, R> {
@@ -143,25 +169,32 @@ impl<L: AsRef<[R]>, R: Real> Kernel for Read<'_, L, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Read { lines, scratch } = self;
+        let Read { lines, scratch, stride, peaks } = self;
         for (class, line) in lines.iter().enumerate() {
             let (chunks, tail) = line.as_ref().as_chunks::<LANES>();
             let ahead = lines[(class + AHEAD).min(lines.len() - 1)].as_ref().as_ptr();
-            for (strip, chunk) in chunks.iter().enumerate() {
+            for (strip, (chunk, peak)) in chunks.iter().zip(&mut *peaks).enumerate() {
+                simd.one_by_one();
                 simd.prefetch_read(ahead.wrapping_add(strip * LANES));
-                scratch[strip * lines.len() + class] = *chunk;
+                scratch[strip * stride + class] = *chunk;
+                *peak = larger(peak, chunk);
             }
             if !tail.is_empty() {
-                scratch[chunks.len() * lines.len() + class][..tail.len()].copy_from_slice(tail);
+                let column = &mut scratch[chunks.len() * stride + class];
+                column[..tail.len()].copy_from_slice(tail);
+                peaks[chunks.len()] = larger(&peaks[chunks.len()], column);
             }
         }
     }
 }
 
-/// Strips to lines.
-struct Write<'a, 'b, R> {
+/// Strips of weights to lines of probabilities.
+struct Write<'a, 'b, R: Real> {
     scratch: &'a [Column<R>],
+    stride: usize,
+    by: &'a [[Column<R>; 2]],
     lines: &'a mut [&'b mut [R]],
+    streams: bool,
 }
 
 impl<R: Real> Kernel for Write<'_, '_, R> {
@@ -169,19 +202,31 @@ impl<R: Real> Kernel for Write<'_, '_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Write { scratch, lines } = self;
-        let classes = lines.len();
-        for class in 0..classes {
-            let ahead = lines[(class + AHEAD).min(classes - 1)].as_ptr();
-            let (chunks, tail) = lines[class].as_chunks_mut::<LANES>();
+        let Write { scratch, stride, by, lines, streams } = self;
+        let stream = streams.then(|| Stream::new(simd));
+        let mut lines = lines.iter_mut();
+        let mut class = 0;
+        while let Some(line) = lines.next() {
+            let ahead = lines.as_slice().get(AHEAD - 1).map_or(line.as_ptr(), |line| line.as_ptr());
+            let (chunks, tail) = line.as_chunks_mut::<LANES>();
             let strips = chunks.len();
-            for (strip, chunk) in chunks.iter_mut().enumerate() {
-                simd.prefetch_write(ahead.wrapping_add(strip * LANES));
-                *chunk = scratch[strip * classes + class];
+            for (strip, (chunk, &by)) in chunks.iter_mut().zip(by).enumerate() {
+                simd.one_by_one();
+                let p = Multipliers::of_parts(by).times(&scratch[strip * stride + class]);
+                match &stream {
+                    Some(stream) => R::stream(stream, &p, chunk),
+                    None => {
+                        simd.prefetch_write(ahead.wrapping_add(strip * LANES));
+                        *chunk = p;
+                    }
+                }
             }
             if !tail.is_empty() {
-                tail.copy_from_slice(&scratch[strips * classes + class][..tail.len()]);
+                let last = &scratch[strips * stride + class];
+                let last = Multipliers::of_parts(by[strips]).times(last);
+                tail.copy_from_slice(&last[..tail.len()]);
             }
+            class += 1;
         }
     }
 }

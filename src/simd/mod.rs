@@ -21,6 +21,7 @@ mod x86;
 
 #[cfg(feature = "half")]
 use ::half::{f16, slice::HalfFloatSliceExt};
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Work that is compiled once per instruction set.
@@ -87,6 +88,22 @@ pub(crate) trait Simd: Copy {
         put(numbers, to);
     }
 
+    /// What [`Stream`] does.
+    #[inline(always)]
+    fn stream(self, numbers: &[f32; 16], to: &mut [f32; 16]) {
+        *to = *numbers;
+    }
+
+    /// The same of f64.
+    #[inline(always)]
+    fn stream_double(self, numbers: &[f64; 16], to: &mut [f64; 16]) {
+        *to = *numbers;
+    }
+
+    /// What was streamed is there, for this thread and all others.
+    #[inline(always)]
+    fn end_stream(self) {}
+
     /// Eight f16 to f32.
     #[cfg(feature = "half")]
     #[inline(always)]
@@ -103,6 +120,38 @@ pub(crate) trait Simd: Copy {
         let mut to = [f16::ZERO; 8];
         to.convert_from_f32_slice(from);
         to
+    }
+}
+
+/// Numbers on their way to memory past the cache, where they begin with a line of it. What is lent for them stays lent until
+/// this is dropped: before that, nobody could say what is read there.
+pub(crate) struct Stream<'a, S: Simd> {
+    simd: S,
+    /// Of one lifetime exactly: a shorter one would give back too soon.
+    lent: PhantomData<fn(&'a mut ()) -> &'a mut ()>,
+}
+
+impl<'a, S: Simd> Stream<'a, S> {
+    #[inline(always)]
+    pub(crate) fn new(simd: S) -> Self {
+        Stream { simd, lent: PhantomData }
+    }
+
+    #[inline(always)]
+    pub(crate) fn single(&self, numbers: &[f32; 16], to: &'a mut [f32; 16]) {
+        self.simd.stream(numbers, to);
+    }
+
+    #[inline(always)]
+    pub(crate) fn double(&self, numbers: &[f64; 16], to: &'a mut [f64; 16]) {
+        self.simd.stream_double(numbers, to);
+    }
+}
+
+impl<S: Simd> Drop for Stream<'_, S> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.simd.end_stream();
     }
 }
 

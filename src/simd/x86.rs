@@ -2,13 +2,14 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __m256i, _CMP_GE_OQ, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32,
+    __m256i, _CMP_GE_OQ, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm_sfence, _mm256_add_epi32,
     _mm256_blendv_ps, _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_cmpgt_epi32, _mm256_loadu_pd,
     _mm256_loadu_ps, _mm256_maskload_ps, _mm256_movemask_ps, _mm256_permute2f128_pd,
     _mm256_permute2f128_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi32,
-    _mm256_shuffle_ps, _mm256_storeu_pd, _mm256_storeu_ps, _mm256_unpackhi_pd, _mm256_unpackhi_ps,
-    _mm256_unpacklo_pd, _mm256_unpacklo_ps, _mm512_cmp_ps_mask, _mm512_loadu_ps,
-    _mm512_mask_loadu_ps, _mm512_mask_storeu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    _mm256_shuffle_ps, _mm256_storeu_pd, _mm256_storeu_ps, _mm256_stream_pd, _mm256_stream_ps,
+    _mm256_unpackhi_pd, _mm256_unpackhi_ps, _mm256_unpacklo_pd, _mm256_unpacklo_ps,
+    _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_mask_loadu_ps, _mm512_mask_storeu_ps,
+    _mm512_set1_ps, _mm512_storeu_ps,
 };
 
 #[cfg(feature = "half")]
@@ -98,6 +99,25 @@ impl Simd for Avx2 {
         unsafe { padded_of_eights(from) }
     }
 
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+    fn stream(self, numbers: &[f32; 16], to: &mut [f32; 16]) {
+        // SAFETY: `self` is the proof that the machine has AVX.
+        unsafe { stream(numbers, to) }
+    }
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+    fn stream_double(self, numbers: &[f64; 16], to: &mut [f64; 16]) {
+        // SAFETY: `self` is the proof that the machine has AVX.
+        unsafe { stream_double(numbers, to) }
+    }
+
+    #[inline(always)]
+    fn end_stream(self) {
+        end_stream();
+    }
+
     #[cfg(feature = "half")]
     #[inline(always)]
     #[expect(unsafe_code, reason = "calling a function of another instruction set")]
@@ -176,6 +196,25 @@ impl Simd for Avx512 {
         unsafe { put_by_masks(numbers, to) }
     }
 
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+    fn stream(self, numbers: &[f32; 16], to: &mut [f32; 16]) {
+        // SAFETY: `self` is the proof that the machine has AVX.
+        unsafe { stream(numbers, to) }
+    }
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+    fn stream_double(self, numbers: &[f64; 16], to: &mut [f64; 16]) {
+        // SAFETY: `self` is the proof that the machine has AVX.
+        unsafe { stream_double(numbers, to) }
+    }
+
+    #[inline(always)]
+    fn end_stream(self) {
+        end_stream();
+    }
+
     #[cfg(feature = "half")]
     #[inline(always)]
     #[expect(unsafe_code, reason = "calling a function of another instruction set")]
@@ -199,6 +238,49 @@ fn prefetch<const HINT: i32, T>(address: *const T) {
     // SAFETY: PREFETCHh and PREFETCHW are part of SSE and ignored where unknown; they read nothing
     // the program can see, and an address that is not mapped is not an error.
     unsafe { _mm_prefetch::<HINT>(address.cast()) }
+}
+
+/// Past the cache; where `to` does not begin with a line of it, as ever.
+#[inline]
+#[target_feature(enable = "avx")]
+#[expect(unsafe_code, reason = "the intrinsics take pointers")]
+fn stream(numbers: &[f32; 16], to: &mut [f32; 16]) {
+    if to.as_ptr().align_offset(64) != 0 {
+        *to = *numbers;
+        return;
+    }
+    let (from, to) = (numbers.as_ptr(), to.as_mut_ptr());
+    // SAFETY: both are sixteen numbers, and `to` lies at a multiple of 32 bytes, as it must. Nobody reads it before `end_stream`:
+    // `Stream` has borrowed it.
+    unsafe {
+        _mm256_stream_ps(to, _mm256_loadu_ps(from));
+        _mm256_stream_ps(to.add(8), _mm256_loadu_ps(from.add(8)));
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx")]
+#[expect(unsafe_code, reason = "the intrinsics take pointers")]
+fn stream_double(numbers: &[f64; 16], to: &mut [f64; 16]) {
+    if to.as_ptr().align_offset(64) != 0 {
+        *to = *numbers;
+        return;
+    }
+    let (from, to) = (numbers.as_ptr(), to.as_mut_ptr());
+    // SAFETY: as above.
+    unsafe {
+        _mm256_stream_pd(to, _mm256_loadu_pd(from));
+        _mm256_stream_pd(to.add(4), _mm256_loadu_pd(from.add(4)));
+        _mm256_stream_pd(to.add(8), _mm256_loadu_pd(from.add(8)));
+        _mm256_stream_pd(to.add(12), _mm256_loadu_pd(from.add(12)));
+    }
+}
+
+#[inline(always)]
+#[expect(unsafe_code, reason = "the intrinsic is unsafe by its signature")]
+fn end_stream() {
+    // SAFETY: SFENCE is part of SSE, and does nothing but to order stores.
+    unsafe { _mm_sfence() }
 }
 
 #[inline(always)]

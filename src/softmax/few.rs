@@ -353,7 +353,7 @@ impl<R: Real> Kernel for Peaks<'_, R> {
 /// The larger one in each lane; a NaN on either side fails the comparison: it enters, and stays.
 #[inline(always)]
 #[expect(clippy::eq_op, reason = "a NaN is what differs from itself")]
-fn larger<R: Real>(max: &Column<R>, column: &Column<R>) -> Column<R> {
+pub(crate) fn larger<R: Real>(max: &Column<R>, column: &Column<R>) -> Column<R> {
     let mut larger = *max;
     for i in 0..LANES {
         let keep = (max[i] >= column[i]) | (max[i] != max[i]);
@@ -460,9 +460,21 @@ impl<R: Real> Multipliers<R> {
     };
 
     /// Of numbers that are to come, inverses of sums, which have all else in common.
+    #[inline(always)]
     fn of_inverses() -> Self {
         let Multiplier { least, lift, .. } = Multiplier::inverse(Double::ONE);
         Multipliers { least: [least; LANES], lift: [lift; LANES], ..Self::ZERO }
+    }
+
+    /// What they do not have in common, and back.
+    #[inline(always)]
+    pub(crate) fn parts(&self) -> [Column<R>; 2] {
+        [self.high, self.low]
+    }
+
+    #[inline(always)]
+    pub(crate) fn of_parts([high, low]: [Column<R>; 2]) -> Self {
+        Multipliers { high, low, ..Self::of_inverses() }
     }
 
     #[inline(always)]
@@ -475,6 +487,15 @@ impl<R: Real> Multipliers<R> {
     pub(crate) fn of(&self, i: usize) -> Multiplier<R> {
         let Multipliers { high, low, least, lift } = self;
         Multiplier { high: high[i], low: low[i], least: least[i], lift: lift[i] }
+    }
+
+    #[inline(always)]
+    pub(crate) fn times(&self, column: &Column<R>) -> Column<R> {
+        let mut product = *column;
+        for i in 0..LANES {
+            product[i] = self.of(i).times(column[i]);
+        }
+        product
     }
 }
 
@@ -492,11 +513,7 @@ impl<R: Real> Kernel for Multiply<'_, R> {
         let by = *self.by;
         for column in self.columns {
             simd.one_by_one();
-            let mut product = *column;
-            for i in 0..LANES {
-                product[i] = by.of(i).times(column[i]);
-            }
-            *column = product;
+            *column = by.times(column);
         }
     }
 }
