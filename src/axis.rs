@@ -430,7 +430,7 @@ const CACHE_LINE: usize = 64;
 /// Whether the lanes are neighbours, and each line of them lies as the first one does in the lines of the cache.
 fn aligned_alike<T>(panel: &ArrayViewMut2<'_, T>) -> bool {
     lies_across(panel.strides())
-        && panel.strides()[1].unsigned_abs() * size_of::<T>() % CACHE_LINE == 0
+        && (panel.strides()[1].unsigned_abs() * size_of::<T>()).is_multiple_of(CACHE_LINE)
 }
 
 /// Lanes of a panel: eight lines of the cache of f32 out of each page; for what needs no turning around, all of it.
