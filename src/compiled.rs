@@ -18,6 +18,7 @@ use crate::parallel;
 use crate::sample::batch::Batch;
 use crate::sample::{filters, log_prob, nucleus, weights};
 use crate::simd::{Kernel, dispatch};
+use crate::softmax::alone;
 use crate::softmax::batch::{LogSumExp, Map};
 use crate::statistics;
 
@@ -77,6 +78,8 @@ compiled! {
     /// Kernels over numbers of `T`, called from loops that know no instruction set.
     Kernels, by dispatch, for f32, f64;
     [
+        alone::OneRow<'a, T, false>,
+        alone::OneRow<'a, T, true>,
         weigh::Weigh<'a, T, false>,
         weigh::Weigh<'a, T, true>,
         weigh::WeighColumns<'a, T>,

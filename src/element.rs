@@ -132,9 +132,9 @@ pub trait Real:
     fn transpose<S: Simd>(simd: S, rows: [&[Self; 8]; 8]) -> [[Self; 8]; 8];
     /// As [`Simd::padded`] and [`Simd::put`].
     #[expect(private_bounds, reason = "sealed: nobody else calls it")]
-    fn padded<S: Simd>(simd: S, from: &[Self]) -> [Self; 32];
+    fn padded<S: Simd>(simd: S, from: &[Self]) -> [Self; 16];
     #[expect(private_bounds, reason = "sealed: nobody else calls it")]
-    fn put<S: Simd>(simd: S, numbers: &[Self; 32], to: &mut [Self]);
+    fn put<S: Simd>(simd: S, numbers: &[Self; 16], to: &mut [Self]);
     /// Sends numbers off.
     #[expect(private_bounds, private_interfaces, reason = "sealed: nobody else calls it")]
     fn stream<'a, S: Simd>(by: &Stream<'a, S>, numbers: &[Self; 16], to: &'a mut [Self; 16]);
@@ -278,12 +278,12 @@ macro_rules! real {
             }
             #[inline(always)]
             #[expect(private_bounds, reason = "sealed: nobody else calls it")]
-            fn padded<S: Simd>(simd: S, from: &[Self]) -> [Self; 32] {
+            fn padded<S: Simd>(simd: S, from: &[Self]) -> [Self; 16] {
                 $padded(simd, from)
             }
             #[inline(always)]
             #[expect(private_bounds, reason = "sealed: nobody else calls it")]
-            fn put<S: Simd>(simd: S, numbers: &[Self; 32], to: &mut [Self]) {
+            fn put<S: Simd>(simd: S, numbers: &[Self; 16], to: &mut [Self]) {
                 $put(simd, numbers, to)
             }
             #[inline(always)]

@@ -76,15 +76,15 @@ pub(crate) trait Simd: Copy {
         bits[0]
     }
 
-    /// Up to 32 numbers, and −∞ up to 32. Copied one by one they would be loaded together before they are stored, which waits.
+    /// Up to sixteen numbers, and −∞ up to sixteen. Copied one by one they would be loaded together before they are stored, which waits.
     #[inline(always)]
-    fn padded(self, from: &[f32]) -> [f32; 32] {
+    fn padded(self, from: &[f32]) -> [f32; 16] {
         padded(from, f32::NEG_INFINITY)
     }
 
-    /// As many of 32 numbers as there is room for. (A masked store of AVX2 takes some machines longer than single ones do.)
+    /// As many of sixteen numbers as there is room for. (A masked store of AVX2 takes some machines longer than single ones do.)
     #[inline(always)]
-    fn put(self, numbers: &[f32; 32], to: &mut [f32]) {
+    fn put(self, numbers: &[f32; 16], to: &mut [f32]) {
         put(numbers, to);
     }
 

@@ -94,7 +94,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn padded(self, from: &[f32]) -> [f32; 32] {
+    fn padded(self, from: &[f32]) -> [f32; 16] {
         // SAFETY: `self` is the proof that the machine has AVX2.
         unsafe { padded_of_eights(from) }
     }
@@ -184,16 +184,16 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn padded(self, from: &[f32]) -> [f32; 32] {
+    fn padded(self, from: &[f32]) -> [f32; 16] {
         // SAFETY: `self` is the proof that the machine has AVX-512 F.
-        unsafe { padded_by_masks(from) }
+        unsafe { padded_by_mask(from) }
     }
 
     #[inline(always)]
     #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn put(self, numbers: &[f32; 32], to: &mut [f32]) {
+    fn put(self, numbers: &[f32; 16], to: &mut [f32]) {
         // SAFETY: `self` is the proof that the machine has AVX-512 F.
-        unsafe { put_by_masks(numbers, to) }
+        unsafe { put_by_mask(numbers, to) }
     }
 
     #[inline(always)]
@@ -387,11 +387,11 @@ fn mask_of_eight(len: usize, first: usize) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 #[expect(unsafe_code, reason = "loads and stores take pointers")]
-fn padded_of_eights(from: &[f32]) -> [f32; 32] {
-    let mut to = [0.0; 32];
-    for first in [0, 8, 16, 24] {
+fn padded_of_eights(from: &[f32]) -> [f32; 16] {
+    let mut to = [0.0; 16];
+    for first in [0, 8] {
         let mask = mask_of_eight(from.len(), first);
-        // SAFETY: what lies beyond `from` is masked, and not loaded; `to` has room for all four.
+        // SAFETY: what lies beyond `from` is masked, and not loaded; `to` has room for both.
         unsafe {
             let some = _mm256_maskload_ps(from.as_ptr().wrapping_add(first), mask);
             let nothing = _mm256_set1_ps(f32::NEG_INFINITY);
@@ -402,25 +402,21 @@ fn padded_of_eights(from: &[f32]) -> [f32; 32] {
     to
 }
 
-/// Bits for the first numbers of 16, and for those of 16 more.
+/// Bits for so many of sixteen numbers.
 #[inline(always)]
-fn masks(len: usize) -> [u16; 2] {
-    let bits = u32::MAX.checked_shr(32_u32.saturating_sub(len as u32)).unwrap_or(0);
-    [bits as u16, (bits >> 16) as u16]
+fn mask(len: usize) -> u16 {
+    u16::MAX.checked_shr(16_u32.saturating_sub(len as u32)).unwrap_or(0)
 }
 
 #[inline]
 #[target_feature(enable = "avx512f")]
 #[expect(unsafe_code, reason = "loads and stores take pointers")]
-fn padded_by_masks(from: &[f32]) -> [f32; 32] {
-    let [low, high] = masks(from.len());
-    let (nothing, mut to) = (_mm512_set1_ps(f32::NEG_INFINITY), [0.0; 32]);
-    // SAFETY: the bits of the masks are as many as `from` has numbers, and no others are loaded; `to` has room for both.
+fn padded_by_mask(from: &[f32]) -> [f32; 16] {
+    let (nothing, mut to) = (_mm512_set1_ps(f32::NEG_INFINITY), [0.0; 16]);
+    // SAFETY: the bits of the mask are no more than `from` has numbers, and no others are loaded; `to` has room for sixteen.
     unsafe {
-        let first = _mm512_mask_loadu_ps(nothing, low, from.as_ptr());
-        let second = _mm512_mask_loadu_ps(nothing, high, from.as_ptr().wrapping_add(16));
-        _mm512_storeu_ps(to.as_mut_ptr(), first);
-        _mm512_storeu_ps(to.as_mut_ptr().add(16), second);
+        let numbers = _mm512_mask_loadu_ps(nothing, mask(from.len()), from.as_ptr());
+        _mm512_storeu_ps(to.as_mut_ptr(), numbers);
     }
     to
 }
@@ -428,14 +424,11 @@ fn padded_by_masks(from: &[f32]) -> [f32; 32] {
 #[inline]
 #[target_feature(enable = "avx512f")]
 #[expect(unsafe_code, reason = "loads and stores take pointers")]
-fn put_by_masks(numbers: &[f32; 32], to: &mut [f32]) {
-    let [low, high] = masks(to.len());
-    // SAFETY: the bits of the masks are as many as `to` has places, and no others are stored to.
+fn put_by_mask(numbers: &[f32; 16], to: &mut [f32]) {
+    // SAFETY: the bits of the mask are no more than `to` has places, and no others are stored to.
     unsafe {
-        let first = _mm512_loadu_ps(numbers.as_ptr());
-        let second = _mm512_loadu_ps(numbers.as_ptr().add(16));
-        _mm512_mask_storeu_ps(to.as_mut_ptr(), low, first);
-        _mm512_mask_storeu_ps(to.as_mut_ptr().wrapping_add(16), high, second);
+        let numbers = _mm512_loadu_ps(numbers.as_ptr());
+        _mm512_mask_storeu_ps(to.as_mut_ptr(), mask(to.len()), numbers);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::double::Double;
 use crate::element::Real;
 use crate::exp::{Shift, weight};
 use crate::simd::{Kernel, Simd, put};
-use crate::softmax::plan::{Tempering, Temperings};
+use crate::softmax::plan::{ROUND, Tempering, Temperings, round};
 use crate::softmax::product::Multiplier;
 use crate::softmax::row::{self, LANES, Space};
 
@@ -211,7 +211,7 @@ fn tile_of<R>(numbers: &[R]) -> &[R; TILE] {
 /// What there is of each row.
 pub(crate) struct PerRow<R: Real> {
     c: [f64; LANES],
-    per_bit: [f64; LANES],
+    depth: Column<R>,
     factor: Column<R>,
     factor_low: Column<R>,
     pub(crate) max: Column<R>,
@@ -270,7 +270,7 @@ impl<R: Real> PerRow<R> {
         let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
         let mut lanes = PerRow {
             c: zeros,
-            per_bit: zeros,
+            depth: zero,
             factor: zero,
             factor_low: zero,
             max: zero,
@@ -307,7 +307,7 @@ impl<R: Real> PerRow<R> {
         match tempering {
             Tempering::Finite(base) if base.exponent() == 0 => {
                 (self.c[i], self.factor[i], self.factor_low[i]) = base.factors();
-                self.per_bit[i] = base.per_bit;
+                self.depth[i] = base.depth;
             }
             // A product that is no number marks the row as not ordinary.
             _ => self.c[i] = f64::NAN,
@@ -372,14 +372,11 @@ impl<R: Real> Kernel for Plans<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        /// 1.5 · 2^52: adding and taking it away rounds to an integer, ties to even.
-        const ROUND: f64 = 6755399441055744.0;
         let lanes = self.lanes;
         for i in 0..LANES {
             let product = lanes.max[i].to_f64() * lanes.c[i];
-            let n = (product + ROUND) - ROUND;
-            lanes.round[i] = R::of_f64(R::ROUND + f64::from(R::BIAS) - n);
-            lanes.floor[i] = R::of_f64((n - R::DEPTH) * lanes.per_bit[i]);
+            lanes.round[i] = round(product + ROUND);
+            lanes.floor[i] = lanes.max[i] - lanes.depth[i];
             lanes.ordinary[i] = R::bits_if(product.abs() < 65536.0);
         }
     }

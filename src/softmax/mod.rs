@@ -1,6 +1,6 @@
 //! softmax, log_softmax and log_sum_exp over rows: the public functions.
 
-mod alone;
+pub(crate) mod alone;
 pub(crate) mod batch;
 mod converted;
 pub(crate) mod few;
@@ -10,10 +10,12 @@ pub(crate) mod plan;
 pub(crate) mod product;
 pub(crate) mod row;
 
+use crate::compiled::Runs;
 use crate::element::Element;
 use crate::error::Error;
 use crate::rows::{Rows, RowsMut};
 use crate::temperature::{Temperature, Temperatures};
+use alone::OneRow;
 use batch::{Function, LogSumExp, Map};
 
 /// `p_i = exp(x_i/τ) / Σ_j exp(x_j/τ)` of one row.
@@ -279,7 +281,7 @@ fn into_new<T: Element>(
     let taus = taus.checked(logits.rows())?;
     let mut out = vec![T::of_f64(0.0); logits.as_slice().len()];
     let classes = logits.classes();
-    T::run(Map { function, logits: Some(logits), taus, out: &mut out, classes });
+    map(function, Some(logits), taus, &mut out, classes);
     Ok(out)
 }
 
@@ -292,7 +294,7 @@ fn into<T: Element>(
     let taus = taus.checked(logits.rows())?;
     logits.same_size("out", out.len())?;
     let classes = logits.classes();
-    T::run(Map { function, logits: Some(logits), taus, out, classes });
+    map(function, Some(logits), taus, out, classes);
     Ok(())
 }
 
@@ -303,8 +305,33 @@ fn in_place<T: Element>(
 ) -> Result<(), Error> {
     let taus = taus.checked(logits.rows())?;
     let classes = logits.classes();
-    T::run(Map { function, logits: None, taus, out: logits.into_slice(), classes });
+    map(function, None, taus, logits.into_slice(), classes);
     Ok(())
+}
+
+/// All rows. One short row takes a way of its own, since in its time any other is felt.
+#[inline]
+fn map<T: Element>(
+    function: Function,
+    logits: Option<Rows<'_, T>>,
+    taus: Temperatures<'_>,
+    out: &mut [T],
+    classes: usize,
+) {
+    if out.len() == classes
+        && classes <= few::FEW
+        && let Some(out) = T::as_real_mut(out)
+    {
+        let (row, tau) = (logits.and_then(|row| T::as_real(row.as_slice())), taus.of_row(0));
+        let done = match function {
+            Function::Softmax => T::Real::run(OneRow::<_, false> { row, out, tau }),
+            Function::LogSoftmax => T::Real::run(OneRow::<_, true> { row, out, tau }),
+        };
+        if done {
+            return;
+        }
+    }
+    T::run(Map { function, logits, taus, out, classes });
 }
 
 #[cfg(test)]

@@ -31,8 +31,8 @@ pub(crate) struct Base2<R> {
     exponent: i32,
     factor: R,
     factor_low: R,
-    /// 1/c.hi: a division for a temperature, and none for a row.
-    pub(crate) per_bit: f64,
+    /// How far below the maximum an entry weighs nothing: a division for a temperature, and none for a row.
+    pub(crate) depth: R,
     /// 1/τ = inverse · 2^`inverse_exponent`.
     pub(crate) inverse: Double,
     pub(crate) inverse_exponent: i32,
@@ -57,13 +57,13 @@ impl<R: Real> Tempering<R> {
         };
         let factor = R::of_f64(c.hi);
         let factor_low = R::of_f64((c.hi - factor.to_f64()) + c.lo);
-        let per_bit = 1.0 / c.hi;
+        let depth = R::of_f64(R::DEPTH / c.hi);
         Tempering::Finite(Base2 {
             c,
             exponent,
             factor,
             factor_low,
-            per_bit,
+            depth,
             inverse,
             inverse_exponent,
         })
@@ -124,6 +124,15 @@ impl<'a, R: Real> Temperings<'a, R> {
     }
 }
 
+/// 1.5 · 2^52: what is added to it rounds to an integer, ties to even.
+pub(crate) const ROUND: f64 = 6755399441055744.0;
+
+/// A kernel's `round`, of a shift that was added to [`ROUND`]: no step rounds.
+#[inline(always)]
+pub(crate) fn round<R: Real>(rounded: f64) -> R {
+    R::of_f64(R::ROUND + f64::from(R::BIAS) + ROUND - rounded)
+}
+
 /// How a row of finite maximum is computed at a temperature.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan<R> {
@@ -159,7 +168,8 @@ impl<R: Real> Plan<R> {
         };
         let product = scaled * base.c.hi;
         let near = product.abs() < 65536.0;
-        let n = if near { product.round_ties_even() } else { 0.0 };
+        let rounded = if near { product + ROUND } else { ROUND };
+        let n = rounded - ROUND;
         let stage = if near && base.exponent == 0 {
             None
         } else {
@@ -174,8 +184,8 @@ impl<R: Real> Plan<R> {
             shift: Shift {
                 factor: base.factor,
                 factor_low: base.factor_low,
-                round: R::of_f64(R::ROUND + f64::from(R::BIAS) - n),
-                floor: R::of_f64((n - R::DEPTH) * base.per_bit),
+                round: round::<R>(rounded),
+                floor: max - base.depth,
             },
             max,
             max_exponent: r,

@@ -29,9 +29,14 @@ impl<R: Real> Multiplier<R> {
     /// 1 over a sum of weights: rounded once, where it is used.
     #[inline(always)]
     pub(crate) fn inverse(sum: Double) -> Self {
-        let inverse = 1.0 / sum.hi;
-        let remainder = (f64::mul_add(-sum.hi, inverse, 1.0) - sum.lo * inverse) * inverse;
-        Self::lifted(Double { hi: inverse, lo: remainder }, R::HIGHEST)
+        // Lifted from the start: a step less that waits.
+        let power = power_of_two(R::HIGHEST);
+        let inverse = power / sum.hi;
+        let remainder = f64::mul_add(-sum.hi, inverse, power) - sum.lo * inverse;
+        // Of f64, 2^-HIGHEST is no normal number.
+        let half = power_of_two(R::HIGHEST / -2);
+        let remainder = (remainder * half) * (inverse * (half * 0.5));
+        Self::in_two(Double { hi: inverse, lo: remainder }, R::HIGHEST)
     }
 
     /// A number, where no product with a weight is above `most`.
@@ -46,7 +51,13 @@ impl<R: Real> Multiplier<R> {
     #[inline(always)]
     fn lifted(number: Double, lift: i32) -> Self {
         let power = power_of_two(lift);
-        let (hi, lo) = (number.hi * power, number.lo * power);
+        Self::in_two(Double { hi: number.hi * power, lo: number.lo * power }, lift)
+    }
+
+    /// Of a number that is lifted.
+    #[inline(always)]
+    fn in_two(number: Double, lift: i32) -> Self {
+        let Double { hi, lo } = number;
         // The second part is to be half a unit at most: where a product is subnormal it is left out. Of f32 it is so anyway.
         let high = R::of_f64(if R::IN_DOUBLE { hi + lo } else { hi });
         Multiplier {
