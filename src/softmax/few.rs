@@ -83,6 +83,17 @@ fn tiles(classes: usize) -> impl Iterator<Item = usize> {
     last.into_iter().flat_map(move |last| (0..last).step_by(TILE).chain([last]))
 }
 
+/// So many bytes ahead memory is asked for, to be read and to be written: some groups, in which time it comes. Left to the
+/// machine, which sees the rows pass by in fits and starts, ten classes from memory take a third longer.
+const AHEAD: usize = 2048;
+
+/// The lines of the cache that lie so far ahead of some numbers.
+#[inline(always)]
+fn ahead<R>(numbers: &[R]) -> impl Iterator<Item = *const u8> {
+    let first = numbers.as_ptr().cast::<u8>().wrapping_add(AHEAD);
+    (0..size_of_val(numbers)).step_by(64).map(move |at| first.wrapping_add(at))
+}
+
 /// Entry j of row i to column j, lane i. Lanes beyond the rows keep what they had, which is harmless.
 pub(crate) struct Gather<'a, R> {
     pub(crate) rows: &'a [R],
@@ -95,6 +106,9 @@ impl<R: Real> Kernel for Gather<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Gather { rows, columns } = self;
+        for line in ahead(rows) {
+            simd.prefetch_read(line);
+        }
         let classes = columns.len();
         if rows.len() < LANES * classes || classes == 1 {
             for (i, row) in rows.chunks_exact(classes).enumerate() {
@@ -151,6 +165,9 @@ impl<R: Real> Kernel for Scatter<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Scatter { columns, which, out } = self;
+        for line in ahead(out) {
+            simd.prefetch_write(line);
+        }
         let classes = columns.len();
         if out.len() < LANES * classes || classes == 1 || which.contains(&false) {
             for (i, out) in out.chunks_exact_mut(classes).enumerate().filter(|&(i, _)| which[i]) {
