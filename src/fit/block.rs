@@ -9,7 +9,7 @@ use crate::fit::scan::{NAMED_ROWS, Scan};
 use crate::parallel::{Job, Join};
 use crate::rows::{Rows, Truth};
 use crate::simd::{Kernel, Simd};
-use crate::softmax::batch::{FETCH_AHEAD, in_real};
+use crate::softmax::batch::{fetch_ahead, in_real};
 use crate::softmax::row::{Peak, find_peak};
 
 /// A distribution as a label may miss the sum 1 by this much: f16 rounds that coarsely.
@@ -72,7 +72,7 @@ impl<T: Element> Kernel for Block<'_, '_, T> {
         let (depths, space) = (asked.depths().collect(), Space::new());
         let mut sums = Sums { scan, nodes, depths, space, ones: 0, ones_won: 0 };
         let classes = logits.classes();
-        let ahead = if classes <= FETCH_AHEAD { classes } else { 0 };
+        let ahead = fetch_ahead::<T>(classes);
         let mut together = (classes <= FEW).then(|| Group::new(classes));
         let mut scratch = Vec::new();
         for (i, logits) in logits.iter().enumerate() {

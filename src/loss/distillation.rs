@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::parallel::Job;
 use crate::rows::{Labels, Rows};
 use crate::simd::{Kernel, Simd};
-use crate::softmax::batch::FETCH_AHEAD;
+use crate::softmax::batch::fetch_ahead;
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::temperature::Temperatures;
 
@@ -308,7 +308,7 @@ impl<T: Element> Kernel for EachRow<'_, T> {
             }
             let (tau, tempering) = (taus.of_row(i).tau(), temperings.of_row(i));
             let factor = weights[i] / divisor;
-            let ahead = if i + 1 < rows && classes <= FETCH_AHEAD { classes } else { 0 };
+            let ahead = if i + 1 < rows { fetch_ahead::<T>(classes) } else { 0 };
             let mut swept = None;
             if is_forward {
                 swept = forward.fill(simd, [of_teacher, of_student], &tempering, ahead);

@@ -5,13 +5,18 @@ use crate::parallel::Job;
 use crate::rows::Rows;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Tempering, Temperings};
-use crate::softmax::row::{self, Space};
+use crate::softmax::row::{self, AHEAD, Space};
 use crate::softmax::{alone, converted, few, few_log, log};
 use crate::temperature::Temperatures;
 
-/// Rows up to this long have the next one fetched from memory while they are computed: a row's first
+/// Rows up to this long have a later one fetched from memory while they are computed: a row's first
 /// sweep would wait for it otherwise. Longer ones are streams that the machine fetches by itself.
-pub(crate) const FETCH_AHEAD: usize = 256 * 1024;
+const FETCHED: usize = 256 * 1024;
+
+/// How many numbers on the row lies that is fetched: the next one, or the first that is far enough; 0 for none.
+pub(crate) fn fetch_ahead<T>(classes: usize) -> usize {
+    if classes > FETCHED { 0 } else { (AHEAD / size_of::<T>()).next_multiple_of(classes) }
+}
 
 /// Rows up to this long have the next one's maximum looked for before they are divided by their sum: a tenth faster. Longer ones
 /// gain nothing.
@@ -44,21 +49,21 @@ impl<T: Element> Kernel for Map<'_, T> {
             let logits = logits.map(|logits| logits.as_slice());
             return few_classes(simd, function, logits, out, classes, &temperings);
         }
-        let rows = out.len() / classes;
+        let (rows, ahead) = (out.len() / classes, fetch_ahead::<T>(classes));
         if matches!(function, Function::Softmax)
             && classes <= LOOKED_AHEAD
             && let Some(out) = T::as_real_mut(out)
         {
             let rows = logits.and_then(|logits| T::as_real(logits.as_slice()));
-            return softmax_of_rows(simd, rows, out, classes, &temperings, &mut space);
+            return softmax_of_rows(simd, rows, out, classes, &temperings, &mut space, ahead);
         }
         for (i, out) in out.chunks_exact_mut(classes).enumerate() {
             let row = logits.map(|logits| &logits.as_slice()[i * classes..(i + 1) * classes]);
             let tempering = temperings.of_row(i);
-            let next = if i + 1 < rows && classes <= FETCH_AHEAD { classes } else { 0 };
+            let ahead = if i + 1 < rows { ahead } else { 0 };
             if let Some(out) = T::as_real_mut(out) {
                 let row = row.and_then(T::as_real);
-                map(simd, function, row, out, &tempering, &mut space, next);
+                map(simd, function, row, out, &tempering, &mut space, ahead);
             } else {
                 // f16, bf16: the row in f32, and back.
                 wide_out.resize(classes, T::Real::ZERO);
@@ -85,6 +90,7 @@ fn softmax_of_rows<S: Simd, R: Real>(
     classes: usize,
     temperings: &Temperings<R>,
     space: &mut Space<R>,
+    ahead: usize,
 ) {
     let mut peak = row::find_peak(simd, &rows.unwrap_or(out)[..classes.min(out.len())]);
     for i in 0..out.len() / classes {
@@ -93,7 +99,8 @@ fn softmax_of_rows<S: Simd, R: Real>(
         let behind = rows.map_or(&*behind, |rows| &rows[(i + 1) * classes..]);
         let next = &behind[..classes.min(behind.len())];
         let tempering = &temperings.of_row(i);
-        peak = row::softmax_of_peak(simd, peak, row, out, tempering, space, next);
+        let ahead = if next.is_empty() { 0 } else { ahead };
+        peak = row::softmax_of_peak(simd, peak, row, out, tempering, space, next, ahead);
     }
 }
 
@@ -266,8 +273,9 @@ impl<T: Element> Kernel for LogSumExp<'_, T> {
             }
             return;
         }
+        let (rows, ahead) = (logits.rows(), fetch_ahead::<T>(classes));
         for (i, (row, out)) in logits.iter().zip(out).enumerate() {
-            let ahead = if i + 1 < logits.rows() && classes <= FETCH_AHEAD { classes } else { 0 };
+            let ahead = if i + 1 < rows { ahead } else { 0 };
             let (row, tempering) = (in_real(row, &mut scratch), &temperings.of_row(i));
             *out = T::of_f64(log::log_sum_exp(simd, row, tempering, &mut space, ahead));
         }

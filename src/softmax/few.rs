@@ -21,7 +21,7 @@ use crate::exp::{Shift, weight};
 use crate::simd::{Kernel, Simd, put};
 use crate::softmax::plan::{ROUND, Tempering, Temperings, round};
 use crate::softmax::product::Multiplier;
-use crate::softmax::row::{self, LANES, Space};
+use crate::softmax::row::{self, AHEAD, LANES, Space};
 
 /// Rows up to this long are done here.
 pub(crate) const FEW: usize = 32;
@@ -83,11 +83,7 @@ fn tiles(classes: usize) -> impl Iterator<Item = usize> {
     last.into_iter().flat_map(move |last| (0..last).step_by(TILE).chain([last]))
 }
 
-/// So many bytes ahead memory is asked for, to be read and to be written: some groups, in which time it comes. Left to the
-/// machine, which sees the rows pass by in fits and starts, ten classes from memory take a third longer.
-const AHEAD: usize = 2048;
-
-/// The lines of the cache that lie so far ahead of some numbers.
+/// The lines of the cache that are to be asked for when some numbers are at hand.
 #[inline(always)]
 fn ahead<R>(numbers: &[R]) -> impl Iterator<Item = *const u8> {
     let first = numbers.as_ptr().cast::<u8>().wrapping_add(AHEAD);

@@ -10,7 +10,7 @@ use super::LossMut;
 use crate::element::{Element, Real};
 use crate::rows::{Labels, Rows};
 use crate::simd::Simd;
-use crate::softmax::batch::{FETCH_AHEAD, in_real};
+use crate::softmax::batch::{fetch_ahead, in_real};
 use crate::softmax::few::FEW;
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::LANES;
@@ -102,7 +102,7 @@ impl<T: Element> Labelled<'_, T> {
             }
             let Some((label, weight)) = self.label(i) else { continue };
             let factor = weight / self.divisor;
-            let ahead = if i + 1 < rows && classes <= FETCH_AHEAD { classes } else { 0 };
+            let ahead = if i + 1 < rows { fetch_ahead::<T>(classes) } else { 0 };
             let tempering = &self.temperings.of_row(i);
             let how = row::How { tempering, factor, ahead };
             let span = i * classes..(i + 1) * classes;
