@@ -42,10 +42,7 @@ pub(crate) mod private {
         fn as_real(values: &[Self]) -> Option<&[Self::Real]>;
         fn as_real_mut(values: &mut [Self]) -> Option<&mut [Self::Real]>;
 
-        /// Whether a conversion is an instruction, and fits into a sweep that does something else as well. That of bf16 is
-        /// several, and faster in a sweep of its own.
-        const BY_THE_WAY: bool = false;
-        /// As [`read`](Element::read) and [`write`](Element::write), as a step of a sweep.
+        /// As [`read`](Element::read) and [`write`](Element::write), as a step of a sweep; of no NaN.
         #[inline(always)]
         #[expect(private_bounds, reason = "sealed: nobody else calls it")]
         fn widen<S: Simd>(_: S, from: &[Self; LINE]) -> [Self::Real; LINE] {
@@ -344,7 +341,7 @@ holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true, single: |_| None, tran
 #[cfg(feature = "half")]
 use crate::simd::dispatch;
 #[cfg(feature = "half")]
-use crate::simd::half::{Narrow, Widen};
+use crate::simd::half::{Narrow, Widen, rounded};
 
 #[cfg(feature = "half")]
 macro_rules! half {
@@ -381,8 +378,6 @@ macro_rules! half {
 
 #[cfg(feature = "half")]
 half!(half::f16 {
-    const BY_THE_WAY: bool = true;
-
     #[inline(always)]
     #[expect(private_bounds, reason = "sealed: nobody else calls it")]
     fn widen<S: Simd>(simd: S, from: &[Self; LINE]) -> [f32; LINE] {
@@ -404,4 +399,24 @@ half!(half::f16 {
     }
 });
 #[cfg(feature = "half")]
-half!(half::bf16 {});
+half!(half::bf16 {
+    #[inline(always)]
+    #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+    fn widen<S: Simd>(_: S, from: &[Self; LINE]) -> [f32; LINE] {
+        let mut to = [0.0; LINE];
+        for (from, to) in from.iter().zip(&mut to) {
+            *to = f32::from_bits(u32::from(from.to_bits()) << 16);
+        }
+        to
+    }
+
+    #[inline(always)]
+    #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+    fn narrow<S: Simd>(_: S, from: &[f32; LINE]) -> [Self; LINE] {
+        let mut to = [half::bf16::ZERO; LINE];
+        for (from, to) in from.iter().zip(&mut to) {
+            *to = half::bf16::from_bits((rounded(from.to_bits()) >> 16) as u16);
+        }
+        to
+    }
+});

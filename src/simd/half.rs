@@ -74,12 +74,17 @@ impl Kernel for Narrow<'_, bf16> {
         assert_eq!(from.len(), to.len());
         for (to, from) in to.iter_mut().zip(from) {
             let bits = from.to_bits();
-            // Half a unit up, less one where the last bit that stays is even; a carry goes on into the exponent.
-            let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
-            let nearest = if is_nan(bits) { bits | QUIET } else { rounded };
+            let nearest = if is_nan(bits) { bits | QUIET } else { rounded(bits) };
             *to = bf16::from_bits((nearest >> 16) as u16);
         }
     }
+}
+
+/// The bits of an f32 that is a number, of which the upper half are those of the nearest bf16, ties to even: half a unit up, less
+/// one where the last bit that stays is even. A carry goes on into the exponent.
+#[inline(always)]
+pub(crate) fn rounded(bits: u32) -> u32 {
+    bits.wrapping_add(0x7fff + (bits >> 16 & 1))
 }
 
 /// The bits of an f32 that is infinite, and the one that makes a NaN quiet.

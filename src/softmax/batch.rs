@@ -67,10 +67,10 @@ impl<T: Element> Kernel for Map<'_, T> {
             } else {
                 // f16, bf16: the row in f32, and back.
                 wide_out.resize(classes, T::Real::ZERO);
-                if T::BY_THE_WAY && matches!(function, Function::Softmax) {
+                if matches!(function, Function::Softmax) {
                     wide.resize(classes, T::Real::ZERO);
                     let wide = [&mut wide[..], &mut wide_out];
-                    converted::softmax(simd, row, out, wide, &tempering, &mut space);
+                    converted::softmax(simd, row, out, wide, &tempering, &mut space, ahead);
                     continue;
                 }
                 let row = Some(in_real(row.unwrap_or(out), &mut wide));
