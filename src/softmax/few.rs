@@ -477,11 +477,13 @@ impl<R: Real> Multipliers<R> {
     }
 
     /// What they do not have in common, and back.
+    #[cfg(feature = "ndarray")]
     #[inline(always)]
     pub(crate) fn parts(&self) -> [Column<R>; 2] {
         [self.high, self.low]
     }
 
+    #[cfg(feature = "ndarray")]
     #[inline(always)]
     pub(crate) fn of_parts([high, low]: [Column<R>; 2]) -> Self {
         Multipliers { high, low, ..Self::of_inverses() }
