@@ -19,7 +19,6 @@ use ndarray::{
     RemoveAxis, s,
 };
 
-use crate::compiled::Runs;
 use crate::element::Element;
 use crate::error::Error;
 use crate::interrupt::heed;
@@ -29,7 +28,8 @@ use crate::softmax::{
     log_softmax_in_place, log_softmax_into, log_sum_exp_rows, softmax_in_place, softmax_into,
 };
 use crate::temperature::Temperature;
-use transpose::{gather, lies_across, scatter};
+use columns::{CACHE_LINE, aligned_alike, softmax_of_lines};
+use transpose::{gather, scatter};
 
 pub(crate) use columns::Columns;
 pub(crate) use transpose::{ToLanes, ToRows};
@@ -424,15 +424,6 @@ fn visit<T: Element>(
     Ok(())
 }
 
-/// In bytes.
-const CACHE_LINE: usize = 64;
-
-/// Whether the lanes are neighbours, and each line of them lies as the first one does in the lines of the cache.
-fn aligned_alike<T>(panel: &ArrayViewMut2<'_, T>) -> bool {
-    lies_across(panel.strides())
-        && (panel.strides()[1].unsigned_abs() * size_of::<T>()).is_multiple_of(CACHE_LINE)
-}
-
 /// Lanes of a panel: eight lines of the cache of f32 out of each page; for what needs no turning around, all of it.
 const LANES: usize = 128;
 const LANES_OF_LINES: usize = 1024;
@@ -475,44 +466,4 @@ fn panel<T: Element>(
     in_rows(function, rows, classes, tau)?;
     scatter(rows, to);
     Ok(())
-}
-
-/// Softmax of a panel whose lanes are neighbours, in a type that is computed as it is; whether it is one.
-fn softmax_of_lines<T: Element>(
-    from: Option<ArrayView2<'_, T>>,
-    to: &mut ArrayViewMut2<'_, T>,
-    tau: Temperature,
-    streams: bool,
-    scratch: &mut columns::Scratch<T::Real>,
-) -> bool {
-    // Of fewer lanes, most of a vector would be for nothing.
-    if !lies_across(to.strides()) || to.nrows() < 8 {
-        return false;
-    }
-    let from = match &from {
-        Some(from) => match lines(from) {
-            Some(lines) => Some(lines),
-            None => return false,
-        },
-        None => None,
-    };
-    let streams = streams && aligned_alike(to) && to.as_ptr().align_offset(CACHE_LINE) == 0;
-    let mut to = match lines_mut(to) {
-        Some(lines) => lines,
-        None => return false,
-    };
-    T::Real::run(Columns { from: from.as_deref(), to: &mut to, tau, streams, scratch });
-    true
-}
-
-/// The classes of a panel, where each has its lanes side by side and the kernels take them as they are.
-fn lines<'a, T: Element>(panel: &'a ArrayView2<'_, T>) -> Option<Vec<&'a [T::Real]>> {
-    panel.columns().into_iter().map(|line| T::as_real(line.to_slice()?)).collect()
-}
-
-/// The same, to be written.
-fn lines_mut<'a, T: Element>(
-    panel: &'a mut ArrayViewMut2<'_, T>,
-) -> Option<Vec<&'a mut [T::Real]>> {
-    panel.columns_mut().into_iter().map(|line| T::as_real_mut(line.into_slice()?)).collect()
 }

@@ -9,12 +9,66 @@
 //! Nothing is turned around, and the lines are read once and written once. They are copied into strips for the caches' sake:
 //! lines whose distance is a power of two fall on the same few sets.
 
-use crate::element::Real;
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use super::transpose::lies_across;
+use crate::compiled::Runs;
+use crate::element::{Element, Real};
 use crate::simd::{Kernel, Simd, Stream};
-use crate::softmax::few::{AddUp, Column, FEW, Invert, Multipliers, PerRow, Plans, Weigh, larger};
+use crate::softmax::few::{AddUp, FEW, Invert, Multipliers, PerRow, Plans, Weigh, larger};
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::{self, LANES, Lanes, Space};
+use crate::softmax::turn::Column;
 use crate::temperature::{Temperature, Temperatures};
+
+/// Softmax of a panel whose lanes are neighbours, in a type that is computed as it is; whether it is one.
+pub(super) fn softmax_of_lines<T: Element>(
+    from: Option<ArrayView2<'_, T>>,
+    to: &mut ArrayViewMut2<'_, T>,
+    tau: Temperature,
+    streams: bool,
+    scratch: &mut Scratch<T::Real>,
+) -> bool {
+    // Of fewer lanes, most of a vector would be for nothing.
+    if !lies_across(to.strides()) || to.nrows() < 8 {
+        return false;
+    }
+    let from = match &from {
+        Some(from) => match lines(from) {
+            Some(lines) => Some(lines),
+            None => return false,
+        },
+        None => None,
+    };
+    let streams = streams && aligned_alike(to) && to.as_ptr().align_offset(CACHE_LINE) == 0;
+    let mut to = match lines_mut(to) {
+        Some(lines) => lines,
+        None => return false,
+    };
+    T::Real::run(Columns { from: from.as_deref(), to: &mut to, tau, streams, scratch });
+    true
+}
+
+/// The classes of a panel, where each has its lanes side by side and the kernels take them as they are.
+fn lines<'a, T: Element>(panel: &'a ArrayView2<'_, T>) -> Option<Vec<&'a [T::Real]>> {
+    panel.columns().into_iter().map(|line| T::as_real(line.to_slice()?)).collect()
+}
+
+/// The same, to be written.
+fn lines_mut<'a, T: Element>(
+    panel: &'a mut ArrayViewMut2<'_, T>,
+) -> Option<Vec<&'a mut [T::Real]>> {
+    panel.columns_mut().into_iter().map(|line| T::as_real_mut(line.into_slice()?)).collect()
+}
+
+/// In bytes.
+pub(super) const CACHE_LINE: usize = 64;
+
+/// Whether the lanes are neighbours, and each line of them lies as the first one does in the lines of the cache.
+pub(super) fn aligned_alike<T>(panel: &ArrayViewMut2<'_, T>) -> bool {
+    lies_across(panel.strides())
+        && (panel.strides()[1].unsigned_abs() * size_of::<T>()).is_multiple_of(CACHE_LINE)
+}
 
 /// Softmax of all lanes of some lines, read from `from` or in place.
 pub(crate) struct Columns<'a, R: Real> {

@@ -13,10 +13,11 @@ use crate::double::{Double, power_of_two, two_sum};
 use crate::element::Real;
 use crate::exp::{exp2_reduced, ln_sum, ln_sum_in_f64, weight};
 use crate::simd::{Kernel, Simd};
-use crate::softmax::few::{Column, FEW, Gather, Peaks, PerRow, Plans, Scatter};
+use crate::softmax::few::{FEW, Peaks, PerRow, Plans};
 use crate::softmax::log;
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::{LANES, Space};
+use crate::softmax::turn::{Column, Gather, Scatter};
 
 /// From a maximum this large on, the distance of an entry may overflow.
 const FARTHEST: f64 = power_of_two(900);

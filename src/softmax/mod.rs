@@ -9,6 +9,7 @@ pub(crate) mod log;
 pub(crate) mod plan;
 pub(crate) mod product;
 pub(crate) mod row;
+pub(crate) mod turn;
 
 use crate::compiled::Runs;
 use crate::element::Element;

@@ -7,10 +7,11 @@ use crate::element::Real;
 use crate::exp::{ln_sum_in_f64, weight};
 use crate::loss::distribution::FARTHEST;
 use crate::simd::{Kernel, Simd};
-use crate::softmax::few::{Column, Gather, Multipliers, Peaks, PerRow, Plans, Scatter, Shifts};
+use crate::softmax::few::{Multipliers, Peaks, PerRow, Plans, Shifts};
 use crate::softmax::plan::Temperings;
 use crate::softmax::product::Multiplier;
 use crate::softmax::row::LANES;
+use crate::softmax::turn::{Column, Gather, Scatter};
 
 /// Sixteen rows on their way.
 pub(super) struct Group<R: Real> {
