@@ -18,7 +18,7 @@ import threading
 import time
 import timeit
 
-TAU = 0.7
+TAU = 0.07
 # (shape, axis, rounds)
 SHAPES = [
     ((1, 1000), -1, 41),
@@ -99,7 +99,7 @@ def compare(threads, which):
     random = np.random.default_rng(3)
     results = []
     for shape, axis, rounds in [SHAPES[which]]:
-        x = random.standard_normal(shape, dtype=np.float32) * np.float32(3)
+        x = random.standard_normal(shape, dtype=np.float32)
         out = np.zeros_like(x)
         functions = ways(threads, axis, len(shape))
         want = scipy.special.softmax(x[:2000].astype(np.float64) / TAU, axis=axis)
