@@ -45,6 +45,75 @@ impl Avx512 {
     }
 }
 
+/// What is the same with both: AVX2 is a part of what AVX-512 asks for.
+macro_rules! alike {
+    () => {
+        #[inline(always)]
+        fn prefetch_read<T>(self, address: *const T) {
+            prefetch::<_MM_HINT_T0, T>(address);
+        }
+
+        #[inline(always)]
+        fn prefetch_write<T>(self, address: *const T) {
+            prefetch::<_MM_HINT_ET0, T>(address);
+        }
+
+        #[inline(always)]
+        fn one_by_one(self) {
+            one_by_one();
+        }
+
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn transpose(self, rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
+            // SAFETY: `self` is the proof that the machine has AVX2.
+            unsafe { transpose(rows) }
+        }
+
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn transpose_double(self, rows: [&[f64; 8]; 8]) -> [[f64; 8]; 8] {
+            // SAFETY: `self` is the proof that the machine has AVX2.
+            unsafe { transpose_double(rows) }
+        }
+
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn stream(self, numbers: &[f32; 16], to: &mut [f32; 16]) {
+            // SAFETY: `self` is the proof that the machine has AVX.
+            unsafe { stream(numbers, to) }
+        }
+
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn stream_double(self, numbers: &[f64; 16], to: &mut [f64; 16]) {
+            // SAFETY: `self` is the proof that the machine has AVX.
+            unsafe { stream_double(numbers, to) }
+        }
+
+        #[inline(always)]
+        fn end_stream(self) {
+            end_stream();
+        }
+
+        #[cfg(feature = "half")]
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn widen(self, from: &[f16; 8]) -> [f32; 8] {
+            // SAFETY: `self` is the proof that the machine has F16C.
+            unsafe { widen(from) }
+        }
+
+        #[cfg(feature = "half")]
+        #[inline(always)]
+        #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+        fn narrow(self, from: &[f32; 8]) -> [f16; 8] {
+            // SAFETY: `self` is the proof that the machine has F16C.
+            unsafe { narrow(from) }
+        }
+    };
+}
+
 impl Simd for Avx2 {
     // Not inlined: see the top of this file. (On a function with target features, rustc 1.95 takes
     // the attribute for a wish of each call, and forgets it.)
@@ -54,35 +123,6 @@ impl Simd for Avx2 {
         // SAFETY: `self` was made from an `Isa` of Level::Avx2, which only `Isa::available`
         // makes, after it found AVX2, FMA and F16C on this machine.
         unsafe { avx2(self, kernel) }
-    }
-
-    #[inline(always)]
-    fn prefetch_read<T>(self, address: *const T) {
-        prefetch::<_MM_HINT_T0, T>(address);
-    }
-
-    #[inline(always)]
-    fn prefetch_write<T>(self, address: *const T) {
-        prefetch::<_MM_HINT_ET0, T>(address);
-    }
-
-    #[inline(always)]
-    fn one_by_one(self) {
-        one_by_one();
-    }
-
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn transpose(self, rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
-        // SAFETY: `self` is the proof that the machine has AVX2.
-        unsafe { transpose(rows) }
-    }
-
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn transpose_double(self, rows: [&[f64; 8]; 8]) -> [[f64; 8]; 8] {
-        // SAFETY: `self` is the proof that the machine has AVX2.
-        unsafe { transpose_double(rows) }
     }
 
     #[inline(always)]
@@ -99,40 +139,7 @@ impl Simd for Avx2 {
         unsafe { padded_of_eights(from) }
     }
 
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn stream(self, numbers: &[f32; 16], to: &mut [f32; 16]) {
-        // SAFETY: `self` is the proof that the machine has AVX.
-        unsafe { stream(numbers, to) }
-    }
-
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn stream_double(self, numbers: &[f64; 16], to: &mut [f64; 16]) {
-        // SAFETY: `self` is the proof that the machine has AVX.
-        unsafe { stream_double(numbers, to) }
-    }
-
-    #[inline(always)]
-    fn end_stream(self) {
-        end_stream();
-    }
-
-    #[cfg(feature = "half")]
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn widen(self, from: &[f16; 8]) -> [f32; 8] {
-        // SAFETY: `self` is the proof that the machine has F16C.
-        unsafe { widen(from) }
-    }
-
-    #[cfg(feature = "half")]
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn narrow(self, from: &[f32; 8]) -> [f16; 8] {
-        // SAFETY: `self` is the proof that the machine has F16C.
-        unsafe { narrow(from) }
-    }
+    alike!();
 }
 
 impl Simd for Avx512 {
@@ -144,35 +151,6 @@ impl Simd for Avx512 {
         // SAFETY: `self` was made from an `Isa` of Level::Avx512, which only `Isa::available`
         // makes, after it found all the features named below on this machine.
         unsafe { avx512(self, kernel) }
-    }
-
-    #[inline(always)]
-    fn prefetch_read<T>(self, address: *const T) {
-        prefetch::<_MM_HINT_T0, T>(address);
-    }
-
-    #[inline(always)]
-    fn prefetch_write<T>(self, address: *const T) {
-        prefetch::<_MM_HINT_ET0, T>(address);
-    }
-
-    #[inline(always)]
-    fn one_by_one(self) {
-        one_by_one();
-    }
-
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn transpose(self, rows: [&[f32; 8]; 8]) -> [[f32; 8]; 8] {
-        // SAFETY: `self` is the proof that the machine has AVX2.
-        unsafe { transpose(rows) }
-    }
-
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn transpose_double(self, rows: [&[f64; 8]; 8]) -> [[f64; 8]; 8] {
-        // SAFETY: `self` is the proof that the machine has AVX2.
-        unsafe { transpose_double(rows) }
     }
 
     #[inline(always)]
@@ -196,40 +174,7 @@ impl Simd for Avx512 {
         unsafe { put_by_mask(numbers, to) }
     }
 
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn stream(self, numbers: &[f32; 16], to: &mut [f32; 16]) {
-        // SAFETY: `self` is the proof that the machine has AVX.
-        unsafe { stream(numbers, to) }
-    }
-
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn stream_double(self, numbers: &[f64; 16], to: &mut [f64; 16]) {
-        // SAFETY: `self` is the proof that the machine has AVX.
-        unsafe { stream_double(numbers, to) }
-    }
-
-    #[inline(always)]
-    fn end_stream(self) {
-        end_stream();
-    }
-
-    #[cfg(feature = "half")]
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn widen(self, from: &[f16; 8]) -> [f32; 8] {
-        // SAFETY: `self` is the proof that the machine has F16C.
-        unsafe { widen(from) }
-    }
-
-    #[cfg(feature = "half")]
-    #[inline(always)]
-    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
-    fn narrow(self, from: &[f32; 8]) -> [f16; 8] {
-        // SAFETY: `self` is the proof that the machine has F16C.
-        unsafe { narrow(from) }
-    }
+    alike!();
 }
 
 #[inline(always)]

@@ -44,7 +44,7 @@ pub(crate) enum Peak<R> {
 pub(crate) const WIDE: usize = LINE;
 
 /// So many bytes ahead, at least, memory is asked for what is to be read and written soon: it comes in the time of what lies
-/// between. Left to the machine, which sees rows pass by in fits and starts, ten classes from memory take a third longer.
+/// between. Left to the machine, which sees rows pass by in fits and starts, rows of ten classes wait for it.
 pub(crate) const AHEAD: usize = 2048;
 
 /// The largest number and the NaN bits seen so far, lane by lane.
