@@ -119,7 +119,7 @@ impl<R: Real> Kernel for Columns<'_, R> {
             let columns = &mut columns[..classes];
             lanes.max = max;
             simd.call(Plans { lanes: &mut lanes });
-            let ordinary = lanes.ordinary.map(|bits| bits != R::NO_BITS);
+            let ordinary = lanes.ordinary;
             let first = strip * LANES;
             others.extend(
                 (0..LANES)

@@ -174,6 +174,29 @@ pub(crate) fn put<T: Copy, const N: usize>(numbers: &[T; N], to: &mut [T]) {
     }
 }
 
+/// Eight times eight numbers, `stride` from each to the next: looked for beyond the end once, and not eight times.
+#[inline(always)]
+#[expect(unsafe_code, reason = "references to what was looked for together")]
+pub(crate) fn eights<T>(numbers: &[T], stride: usize) -> [&[T; 8]; 8] {
+    assert!(stride <= numbers.len() && 7 * stride + 8 <= numbers.len());
+    // SAFETY: seven strides and eight numbers are in the slice; the product does not overflow, as no slice has more than
+    // isize::MAX / 8 of what is no smaller than a byte, or its type has no size, and then nothing is read.
+    std::array::from_fn(|i| unsafe { &*numbers.as_ptr().add(i * stride).cast() })
+}
+
+/// Eight times eight numbers to their places in `to`, `stride` from each to the next: where that is less than eight, each one is
+/// written over the end of the one before.
+#[inline(always)]
+#[expect(unsafe_code, reason = "places that were looked for together")]
+pub(crate) fn put_eights<T: Copy>(numbers: &[[T; 8]; 8], to: &mut [T], stride: usize) {
+    assert!(stride <= to.len() && 7 * stride + 8 <= to.len());
+    let first = to.as_mut_ptr();
+    for (i, numbers) in numbers.iter().enumerate() {
+        // SAFETY: as above; an array is aligned as what it is of.
+        unsafe { first.add(i * stride).cast::<[T; 8]>().write(*numbers) }
+    }
+}
+
 /// An instruction set that this machine has; holding one is the proof.
 ///
 /// Results do not depend on it, only speed does.

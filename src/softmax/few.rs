@@ -29,6 +29,7 @@ pub(crate) const FEW: usize = 32;
 pub(crate) const BATCH: usize = 64;
 
 /// Softmax of all rows of `out`, read from `rows` or in place; the first has the temperature of `first`.
+#[inline(always)]
 pub(crate) fn softmax<S: Simd, R: Real>(
     simd: S,
     rows: Option<&[R]>,
@@ -38,31 +39,71 @@ pub(crate) fn softmax<S: Simd, R: Real>(
     first: usize,
     space: &mut Space<R>,
 ) {
-    let mut columns = [[R::ZERO; LANES]; FEW];
-    let columns = &mut columns[..classes];
-    let mut lanes = PerRow::new(temperings);
-    for (group, out) in out.chunks_mut(LANES * classes).enumerate() {
-        let start = group * LANES * classes;
-        let first = first + group * LANES;
+    if out.len() <= LANES * classes {
+        side_by_side::<_, _, 1>(simd, rows, out, classes, temperings, first, space);
+    } else {
+        side_by_side::<_, _, 2>(simd, rows, out, classes, temperings, first, space);
+    }
+}
+
+/// Sixteen rows on their way.
+struct Group<R: Real> {
+    columns: [Column<R>; FEW],
+    lanes: PerRow<R>,
+}
+
+/// N groups a step at a time: each waits for its own numbers most of the time, and not for those of the other.
+fn side_by_side<S: Simd, R: Real, const N: usize>(
+    simd: S,
+    rows: Option<&[R]>,
+    out: &mut [R],
+    classes: usize,
+    temperings: &Temperings<R>,
+    first: usize,
+    space: &mut Space<R>,
+) {
+    let size = LANES * classes;
+    let mut groups: [Group<R>; N] = std::array::from_fn(|_| Group {
+        columns: [[R::ZERO; LANES]; FEW],
+        lanes: PerRow::new(temperings),
+    });
+    for (k, out) in out.chunks_mut(N * size).enumerate() {
+        let (start, first) = (k * N * size, first + k * N * LANES);
         let rows = rows.map(|rows| &rows[start..start + out.len()]);
-        simd.call(Gather { rows: rows.unwrap_or(out), columns });
-        lanes.temper_rows(temperings, first, out.len() / classes);
-        simd.call(Peaks { columns, lanes: &mut lanes });
-        simd.call(Plans { lanes: &mut lanes });
-        simd.call(Weigh { columns, lanes: &lanes });
-        simd.call(AddUp { columns, lanes: &mut lanes });
-        simd.call(Invert { lanes: &mut lanes });
-        simd.call(Multiply { columns, by: &lanes.inverse });
-        let ordinary = lanes.ordinary.map(|bits| bits != R::NO_BITS);
-        simd.call(Scatter { columns, which: &ordinary, out });
-        if !ordinary.contains(&false) {
-            continue;
+        let groups = &mut groups[..out.len().div_ceil(size)];
+        for (g, rows) in rows.unwrap_or(out).chunks(size).enumerate() {
+            let Group { columns, lanes } = &mut groups[g];
+            lanes.temper_rows(temperings, first + g * LANES, rows.len() / classes);
+            simd.call(Gather { rows, columns: &mut columns[..classes] });
         }
-        for (i, out) in out.chunks_exact_mut(classes).enumerate() {
-            if !ordinary[i] {
-                let row = rows.map(|rows| &rows[i * classes..(i + 1) * classes]);
-                let tempering = temperings.of_row(first + i);
-                row::softmax(simd, row, out, &tempering, space, 0);
+        for Group { columns, lanes } in &mut *groups {
+            simd.call(Peaks { columns: &columns[..classes], lanes });
+            simd.call(Plans { lanes });
+        }
+        for Group { columns, lanes } in &mut *groups {
+            simd.call(Weigh { columns: &mut columns[..classes], lanes });
+        }
+        for Group { columns, lanes } in &mut *groups {
+            simd.call(AddUp { columns: &columns[..classes], lanes });
+        }
+        for Group { lanes, .. } in &mut *groups {
+            simd.call(Invert { lanes });
+        }
+        for Group { columns, lanes } in &mut *groups {
+            simd.call(Multiply { columns: &mut columns[..classes], by: &lanes.inverse });
+        }
+        for (g, out) in out.chunks_mut(size).enumerate() {
+            let Group { columns, lanes } = &groups[g];
+            let (columns, which) = (&columns[..classes], &lanes.ordinary);
+            if simd.call(Scatter { columns, which, out }) {
+                continue;
+            }
+            for (i, out) in out.chunks_exact_mut(classes).enumerate() {
+                if !which[i] {
+                    let row = rows.map(|rows| &rows[g * size + i * classes..][..classes]);
+                    let tempering = temperings.of_row(first + g * LANES + i);
+                    row::softmax(simd, row, out, &tempering, space, 0);
+                }
             }
         }
     }
@@ -77,8 +118,8 @@ pub(crate) struct PerRow<R: Real> {
     pub(crate) max: Column<R>,
     round: Column<R>,
     floor: Column<R>,
-    /// All bits for a row that is done here, none for one that is not.
-    pub(crate) ordinary: [R::Bits; LANES],
+    /// Whether a row is done here.
+    pub(crate) ordinary: [bool; LANES],
     /// The sum of the weights in two parts, and 1 over it.
     pub(crate) total: [f64; LANES],
     pub(crate) correction: [f64; LANES],
@@ -136,7 +177,7 @@ impl<R: Real> PerRow<R> {
             max: zero,
             round: zero,
             floor: zero,
-            ordinary: [R::NO_BITS; LANES],
+            ordinary: [false; LANES],
             total: zeros,
             correction: zeros,
             inverse: Multipliers::of_inverses(),
@@ -237,7 +278,10 @@ impl<R: Real> Kernel for Plans<'_, R> {
             let product = lanes.max[i].to_f64() * lanes.c[i];
             lanes.round[i] = round(product + ROUND);
             lanes.floor[i] = lanes.max[i] - lanes.depth[i];
-            lanes.ordinary[i] = R::bits_if(product.abs() < 65536.0);
+        }
+        // In a loop of its own: bytes are other lanes.
+        for i in 0..LANES {
+            lanes.ordinary[i] = (lanes.max[i].to_f64() * lanes.c[i]).abs() < 65536.0;
         }
     }
 }

@@ -213,7 +213,7 @@ impl<R: Real> Kernel for Finish<'_, R> {
         }
         for (i, &rest) in rest.iter().enumerate() {
             let (max, maxima) = (group.lanes.max[i].to_f64(), group.maxima[i].to_f64());
-            let is_ordinary = group.lanes.ordinary[i] != R::NO_BITS;
+            let is_ordinary = group.lanes.ordinary[i];
             group.ordinary[i] = is_ordinary & is_held(rest, maxima, max, classes);
             group.log_partition[i] = log_partition::<R>(max, group.inverse.of(i), logs.of(i));
         }

@@ -3,7 +3,7 @@
 use std::array::from_fn;
 
 use crate::element::Real;
-use crate::simd::{Kernel, Simd, put};
+use crate::simd::{Kernel, Simd, eights, put_eights};
 use crate::softmax::row::{AHEAD, LANES};
 
 /// One class of sixteen rows.
@@ -12,12 +12,11 @@ pub(crate) type Column<R> = [R; LANES];
 /// Rows and columns that are exchanged in registers.
 const TILE: usize = 8;
 
-/// The first classes of the tiles of a row: the last one may overlap with the one before. None of a row that is shorter
-/// than a tile.
+/// The first class of the next tile of a row that is no shorter than one; the last one may overlap with the one before.
 #[inline(always)]
-fn tiles(classes: usize) -> impl Iterator<Item = usize> {
-    let last = classes.checked_sub(TILE);
-    last.into_iter().flat_map(move |last| (0..last).step_by(TILE).chain([last]))
+fn next_tile(first: usize, classes: usize) -> Option<usize> {
+    let last = classes - TILE;
+    (first < last).then(|| if first + TILE < last { first + TILE } else { last })
 }
 
 /// The lines of the cache that are to be asked for when some numbers are at hand.
@@ -52,40 +51,32 @@ impl<R: Real> Kernel for Gather<'_, R> {
             return;
         }
         if classes < TILE {
-            let whole = whole_rows(classes);
-            let mut ends = [[R::ZERO; TILE]; ENDS];
-            let rest = rows[whole * classes..].chunks_exact(classes);
-            for (end, row) in ends.iter_mut().zip(rest) {
-                for (to, &from) in end.iter_mut().zip(row) {
-                    *to = from;
-                }
-            }
-            for half in 0..LANES / TILE {
-                let tiles = from_fn(|i| match half * TILE + i {
-                    row if row < whole => tile_of(&rows[row * classes..]),
-                    row => &ends[row - whole],
-                });
-                let turned = R::transpose(simd, tiles);
-                for (column, turned) in columns.iter_mut().zip(&turned) {
-                    column[half * TILE..(half + 1) * TILE].copy_from_slice(turned);
-                }
+            // Of the second eight, the ends: what begins with a row would go beyond the last one.
+            let starts = R::transpose(simd, eights(rows, classes));
+            let ends = R::transpose(simd, eights(&rows[9 * classes - TILE..], classes));
+            let ends = &ends[TILE - classes..];
+            for ((column, start), end) in columns.iter_mut().zip(&starts).zip(ends) {
+                column[..TILE].copy_from_slice(start);
+                column[TILE..].copy_from_slice(end);
             }
             return;
         }
         for half in 0..LANES / TILE {
-            // All of one length: what is looked for beyond the end of one is looked for once.
-            let rows: [&[R]; TILE] = from_fn(|i| &rows[(half * TILE + i) * classes..][..classes]);
-            for first in tiles(classes) {
-                let turned = R::transpose(simd, from_fn(|i| tile_of(&rows[i][first..])));
+            let rows = &rows[half * TILE * classes..];
+            let mut tile = Some(0);
+            while let Some(first) = tile {
+                simd.one_by_one();
+                let turned = R::transpose(simd, eights(&rows[first..], classes));
                 for (column, turned) in columns[first..first + TILE].iter_mut().zip(&turned) {
                     column[half * TILE..(half + 1) * TILE].copy_from_slice(turned);
                 }
+                tile = next_tile(first, classes);
             }
         }
     }
 }
 
-/// Column j, lane i to entry j of row i, of `which` rows.
+/// Column j, lane i to entry j of row i, of `which` rows; whether these are all.
 pub(crate) struct Scatter<'a, R> {
     pub(crate) columns: &'a [Column<R>],
     pub(crate) which: &'a [bool; LANES],
@@ -93,63 +84,52 @@ pub(crate) struct Scatter<'a, R> {
 }
 
 impl<R: Real> Kernel for Scatter<'_, R> {
-    type Output = ();
+    type Output = bool;
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
+    fn run<S: Simd>(self, simd: S) -> bool {
         let Scatter { columns, which, out } = self;
         for line in ahead(out) {
             simd.prefetch_write(line);
         }
         let classes = columns.len();
-        if out.len() < LANES * classes || classes == 1 || which.contains(&false) {
+        let all = which.iter().fold(true, |all, &row| all & row);
+        if out.len() < LANES * classes || classes == 1 || !all {
             for (i, out) in out.chunks_exact_mut(classes).enumerate().filter(|&(i, _)| which[i]) {
                 for (to, column) in out.iter_mut().zip(columns) {
                     *to = column[i];
                 }
             }
-            return;
+            return all;
         }
         if classes < TILE {
-            let whole = whole_rows(classes);
-            for half in 0..LANES / TILE {
-                let tiles = from_fn(|j| tile_of(&columns[j.min(classes - 1)][half * TILE..]));
-                let turned = R::transpose(simd, tiles);
-                for (i, turned) in turned.iter().enumerate() {
-                    let row = half * TILE + i;
-                    let out = &mut out[row * classes..];
-                    if row < whole {
-                        // What is beyond the row is written over by the next one.
-                        out[..TILE].copy_from_slice(turned);
-                    } else {
-                        put(turned, &mut out[..classes]);
-                    }
-                }
+            let first = R::transpose(simd, from_fn(|j| tile_of(&columns[j.min(classes - 1)])));
+            let second =
+                R::transpose(simd, from_fn(|j| tile_of(&columns[j.min(classes - 1)][TILE..])));
+            // What is beyond the last row of the first eight is written over, and that of the second left behind.
+            put_eights(&first, out, classes);
+            let mut rest = [R::ZERO; TILE * TILE];
+            put_eights(&second, &mut rest, classes);
+            let (_, out) = out.split_at_mut(TILE * classes);
+            for (out, rest) in out.as_chunks_mut().0.iter_mut().zip(rest.as_chunks::<TILE>().0) {
+                *out = *rest;
             }
-            return;
+            return true;
         }
-        let mut rest = out;
         for half in 0..LANES / TILE {
-            let mut rows: [&mut [R]; TILE] =
-                from_fn(|_| rest.split_off_mut(..classes).expect("sixteen rows"));
-            for first in tiles(classes) {
+            let out = &mut out[half * TILE * classes..];
+            let mut tile = Some(0);
+            while let Some(first) = tile {
+                simd.one_by_one();
                 let columns = &columns[first..first + TILE];
                 let turned = R::transpose(simd, from_fn(|j| tile_of(&columns[j][half * TILE..])));
-                for (row, turned) in rows.iter_mut().zip(&turned) {
-                    row[first..first + TILE].copy_from_slice(turned);
-                }
+                put_eights(&turned, &mut out[first..], classes);
+                tile = next_tile(first, classes);
             }
         }
+        true
     }
 }
-
-/// How many rows of sixteen that are shorter than a tile begin a tile's length before the end of all, and how many at most
-/// do not.
-#[inline(always)]
-fn whole_rows(classes: usize) -> usize {
-    LANES + 1 - TILE.div_ceil(classes)
-}
-const ENDS: usize = TILE / 2 - 1;
 
 /// The first numbers of what is long enough.
 #[inline(always)]

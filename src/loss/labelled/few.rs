@@ -319,7 +319,7 @@ impl<R: Real> Kernel for Finish<'_, R> {
             let all_there = (rests[i] > 0.0) | (maxima[i].to_f64() == classes);
             let is_held = (scales[i] >= R::HOLDS.start) & (scales[i] < R::HOLDS.end);
             let fits = all_there & is_held & (gaps[i] < FARTHEST);
-            group.ordinary[i] = fits & (group.lanes.ordinary[i] != R::NO_BITS);
+            group.ordinary[i] = fits & group.lanes.ordinary[i];
             let most = group.factor[i] * group.inverse[i];
             group.multipliers.set(i, Multiplier::new(scales[i], most));
         }
