@@ -53,6 +53,9 @@ struct Group<R: Real> {
 }
 
 /// N groups a step at a time: each waits for its own numbers most of the time, and not for those of the other.
+///
+/// Not inlined: a row or two by themselves would pay for its stack.
+#[inline(never)]
 fn side_by_side<S: Simd, R: Real, const N: usize>(
     simd: S,
     rows: Option<&[R]>,
