@@ -24,6 +24,7 @@ use crate::error::Error;
 use crate::interrupt::heed;
 use crate::parallel::{self, SERIAL_BELOW};
 use crate::rows::{Rows, RowsMut};
+use crate::softmax::streamed::is_large;
 use crate::softmax::{
     log_softmax_in_place, log_softmax_into, log_sum_exp_rows, softmax_in_place, softmax_into,
 };
@@ -329,7 +330,7 @@ fn run<T: Element>(
                 (from, to)
             };
             // In place the lines are near when they are written.
-            let streams = from.is_some() && to.len() * size_of::<T>() >= STREAMED;
+            let streams = from.is_some() && is_large::<T>(to.len());
             split(Work { function, tau, classes, streams }, from, to)
         }
     }
@@ -358,9 +359,6 @@ struct Work {
     /// Whether the result is to go past the cache, where that can be.
     streams: bool,
 }
-
-/// A result of so many bytes leaves no cache of one core in peace: nor would any of it be there when it is read.
-const STREAMED: usize = 1 << 23;
 
 /// Halves the arrays along their longest axis, but for the last, until a half is small; the result does not
 /// show where.

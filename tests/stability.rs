@@ -210,6 +210,35 @@ fn alignment<T: Number>() {
     }
 }
 
+/// Results of more than 8 MiB, which go past the cache where rows are long, that begin anywhere in a line of it.
+fn large<T: Number>() {
+    let classes = 8211;
+    let rows = (8 << 20) / size_of::<T>() / classes + 1;
+    let mut logits = logits::<T>(rows * classes, 0.07, 0.0, 11);
+    for (row, odd) in [(1, f64::NAN), (4, f64::INFINITY), (7, f64::NEG_INFINITY)] {
+        logits[row * classes + 5000] = T::of(odd);
+    }
+    logits[9 * classes..10 * classes].fill(T::of(f64::NEG_INFINITY));
+    let taus: Vec<Temperature> = (0..rows)
+        .map(|i| Temperature::new([0.07, 0.07, 1e-30, 2.0, 0.0, f64::INFINITY][i % 6]).unwrap())
+        .collect();
+    let each = logits.chunks(classes).zip(&taus);
+    let want: Vec<u64> = each.flat_map(|(row, &tau)| bits(&softmax(row, tau).unwrap())).collect();
+    let logits = Rows::new(&logits, classes).unwrap();
+    on_every_isa(|isa| {
+        for (shift, threads) in [(0, 1), (3, 1), (16, 2)] {
+            let mut out = vec![T::of(0.5); shift + want.len() + 1];
+            with_threads(threads, || {
+                softmax_into(logits, &taus, &mut out[shift..shift + want.len()]).unwrap();
+            });
+            let (before, out) = out.split_at(shift);
+            let (out, behind) = out.split_at(want.len());
+            assert!(bits(out) == want, "{:?}, {isa:?}, {shift}, {threads} threads", T::DTYPE);
+            assert!([before, behind].concat().iter().all(|x| x.bits() == T::of(0.5).bits()));
+        }
+    });
+}
+
 macro_rules! same_bits {
     ($($type:ty, $name:ident;)*) => {$(
         mod $name {
@@ -226,6 +255,11 @@ macro_rules! same_bits {
             #[test]
             fn at_every_alignment() {
                 super::alignment::<$type>();
+            }
+
+            #[test]
+            fn in_large_results() {
+                super::large::<$type>();
             }
         }
     )*};

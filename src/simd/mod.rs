@@ -132,7 +132,6 @@ pub(crate) struct Stream<'a, S: Simd> {
 }
 
 impl<'a, S: Simd> Stream<'a, S> {
-    #[cfg(feature = "ndarray")]
     #[inline(always)]
     pub(crate) fn new(simd: S) -> Self {
         Stream { simd, lent: PhantomData }

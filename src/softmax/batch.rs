@@ -6,7 +6,7 @@ use crate::rows::Rows;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::{self, AHEAD, Space};
-use crate::softmax::{alone, converted, few, few_log, log};
+use crate::softmax::{alone, converted, few, few_log, log, streamed};
 use crate::temperature::Temperatures;
 
 /// Rows up to this long have a later one fetched from memory while they are computed: a row's first
@@ -35,6 +35,8 @@ pub(crate) struct Map<'a, T> {
     pub(super) taus: Temperatures<'a>,
     pub(super) out: &'a mut [T],
     pub(super) classes: usize,
+    /// Whether this is a part of a large result.
+    pub(super) large: bool,
 }
 
 impl<T: Element> Kernel for Map<'_, T> {
@@ -42,7 +44,7 @@ impl<T: Element> Kernel for Map<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Map { function, logits, taus, out, classes } = self;
+        let Map { function, logits, taus, out, classes, large } = self;
         let temperings = Temperings::new(taus);
         let (mut wide, mut wide_out, mut space) = (Vec::new(), Vec::new(), Space::new());
         if classes <= few::FEW {
@@ -56,6 +58,14 @@ impl<T: Element> Kernel for Map<'_, T> {
         {
             let rows = logits.and_then(|logits| T::as_real(logits.as_slice()));
             return softmax_of_rows(simd, rows, out, classes, &temperings, &mut space, ahead);
+        }
+        if matches!(function, Function::Softmax)
+            && large
+            && streamed::are_long(classes)
+            && let Some(rows) = logits.and_then(|logits| T::as_real(logits.as_slice()))
+            && let Some(out) = T::as_real_mut(out)
+        {
+            return streamed::softmax(simd, rows, out, classes, &temperings, &mut space, ahead);
         }
         for (i, out) in out.chunks_exact_mut(classes).enumerate() {
             let row = logits.map(|logits| &logits.as_slice()[i * classes..(i + 1) * classes]);
@@ -212,18 +222,19 @@ impl<T: Element> Job for Map<'_, T> {
     }
 
     fn split_at(self, row: usize) -> (Self, Self) {
-        let Map { function, logits, taus, out, classes } = self;
+        let Map { function, logits, taus, out, classes, large } = self;
         let logits = logits.map(|logits| logits.split_at(row));
         let (taus, taus_right) = taus.split_at(row);
         let (out, out_right) = out.split_at_mut(row * classes);
         (
-            Map { function, logits: logits.map(|l| l.0), taus, out, classes },
+            Map { function, logits: logits.map(|l| l.0), taus, out, classes, large },
             Map {
                 function,
                 logits: logits.map(|l| l.1),
                 taus: taus_right,
                 out: out_right,
                 classes,
+                large,
             },
         )
     }

@@ -20,7 +20,7 @@ pub(super) fn softmax<S: Simd, T: Element>(
     ahead: usize,
 ) {
     let peak = read_and_find_peak(simd, row.unwrap_or(out), wide, ahead);
-    let Some(sum) = weigh(simd, peak, Some(wide), p, tempering, space, 0) else {
+    let Some(sum) = weigh(simd, peak, Some(wide), p, tempering, space, 0, 0) else {
         return T::write(p, out);
     };
     let by = Multiplier::inverse(sum);

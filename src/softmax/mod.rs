@@ -9,6 +9,7 @@ pub(crate) mod log;
 pub(crate) mod plan;
 pub(crate) mod product;
 pub(crate) mod row;
+pub(crate) mod streamed;
 pub(crate) mod turn;
 
 use crate::compiled::Runs;
@@ -332,7 +333,8 @@ fn map<T: Element>(
             return;
         }
     }
-    T::run(Map { function, logits, taus, out, classes });
+    let large = streamed::is_large::<T>(out.len());
+    T::run(Map { function, logits, taus, out, classes, large });
 }
 
 #[cfg(test)]

@@ -172,6 +172,8 @@ struct Park<'a, R> {
     shift: &'a Shift<R>,
     /// How many numbers further on to fetch from memory meanwhile: a later row, or 0.
     ahead: usize,
+    /// The same of what is written.
+    write_ahead: usize,
 }
 
 impl<R: Real> Kernel for Park<'_, R> {
@@ -179,13 +181,13 @@ impl<R: Real> Kernel for Park<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Park { block, out, shift, ahead } = self;
+        let Park { block, out, shift, ahead, write_ahead } = self;
         let shift = *shift;
         let (chunks, tail) = block.as_chunks::<LANES>();
         let (outs, out_tail) = out.as_chunks_mut::<LANES>();
         for (chunk, out) in chunks.iter().zip(outs) {
             simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
-            simd.prefetch_write(out.as_ptr().wrapping_add(ahead));
+            simd.prefetch_write(out.as_ptr().wrapping_add(write_ahead));
             let mut weights = [R::ZERO; LANES];
             for i in 0..LANES {
                 weights[i] = weight(chunk[i], &shift);
@@ -361,7 +363,7 @@ pub(crate) fn softmax<S: Simd, R: Real>(
     ahead: usize,
 ) {
     let peak = find_peak(simd, row.unwrap_or(out));
-    if let Some(sum) = weigh(simd, peak, row, out, tempering, space, ahead) {
+    if let Some(sum) = weigh(simd, peak, row, out, tempering, space, ahead, ahead) {
         normalise(simd, out, sum);
     }
 }
@@ -380,7 +382,7 @@ pub(crate) fn softmax_of_peak<S: Simd, R: Real>(
     next: &[R],
     ahead: usize,
 ) -> Peak<R> {
-    let sum = weigh(simd, peak, row, out, tempering, space, ahead);
+    let sum = weigh(simd, peak, row, out, tempering, space, ahead, ahead);
     let next = find_peak(simd, next);
     if let Some(sum) = sum {
         normalise(simd, out, sum);
@@ -390,6 +392,7 @@ pub(crate) fn softmax_of_peak<S: Simd, R: Real>(
 
 /// The weights of a row in `out`, and their sum; none where the answer is there instead, which needs no weights.
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "a row and all that is known of it")]
 pub(super) fn weigh<S: Simd, R: Real>(
     simd: S,
     peak: Peak<R>,
@@ -398,6 +401,7 @@ pub(super) fn weigh<S: Simd, R: Real>(
     tempering: &Tempering<R>,
     space: &mut Space<R>,
     ahead: usize,
+    write_ahead: usize,
 ) -> Option<Double> {
     let base = match (peak, tempering) {
         (Peak::None { .. }, _) => {
@@ -428,7 +432,7 @@ pub(super) fn weigh<S: Simd, R: Real>(
             Some(row) => plan.staged(&row[start..end], &mut space.staged),
             None => plan.copied(part, &mut space.staged),
         };
-        simd.call(Park { block, out: part, shift: &plan.shift, ahead });
+        simd.call(Park { block, out: part, shift: &plan.shift, ahead, write_ahead });
         // By the column, in pairs of chunks, wherever the blocks begin: no bit depends on the alignment.
         let whole = if end == out.len() { end } else { end - end % (2 * LANES) };
         simd.call(AddUp { weights: &out[added..whole], lanes: &mut lanes });
@@ -439,7 +443,7 @@ pub(super) fn weigh<S: Simd, R: Real>(
 
 /// How many numbers lie before the first line of the cache: vectors that straddle two lines are written at
 /// half the speed.
-fn unaligned<R>(out: &[R]) -> usize {
+pub(super) fn unaligned<R>(out: &[R]) -> usize {
     out.as_ptr().align_offset(64).min(out.len())
 }
 
