@@ -59,7 +59,7 @@ impl<R: Real> Peaks<R> {
 
 /// The first sweep.
 struct Raise<'a, R: Real> {
-    chunks: &'a [[R; WIDE]],
+    row: &'a [R],
     peaks: &'a mut Peaks<R>,
 }
 
@@ -67,25 +67,32 @@ impl<R: Real> Kernel for Raise<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Peaks { mut best, mut nan } = *self.peaks;
-        for chunk in self.chunks {
+        let (chunks, rest) = self.row.as_chunks::<WIDE>();
+        for chunk in chunks {
             (best, nan) = raised(chunk, best, nan);
         }
         *self.peaks = Peaks { best, nan };
+        let best = self.peaks.best.as_chunks_mut::<LANES>().0;
+        let nan = self.peaks.nan.as_chunks_mut::<LANES>().0;
+        for ((part, best), nan) in rest.chunks(LANES).zip(best).zip(nan) {
+            simd.one_by_one();
+            (*best, *nan) = raised(&R::padded(simd, part), *best, *nan);
+        }
     }
 }
 
 /// With a chunk more.
 #[inline(always)]
-pub(crate) fn raised<R: Real>(
-    chunk: &[R; WIDE],
-    best: [R; WIDE],
-    nan: [R::Bits; WIDE],
-) -> ([R; WIDE], [R::Bits; WIDE]) {
+pub(crate) fn raised<R: Real, const N: usize>(
+    chunk: &[R; N],
+    best: [R; N],
+    nan: [R::Bits; N],
+) -> ([R; N], [R::Bits; N]) {
     // New arrays: assigned in place, the maximum becomes a masked store.
     let (mut larger, mut seen) = (best, nan);
-    for i in 0..WIDE {
+    for i in 0..N {
         larger[i] = if chunk[i] > best[i] { chunk[i] } else { best[i] };
         seen[i] = nan[i] | chunk[i].nan_bits();
     }
@@ -96,13 +103,7 @@ pub(crate) fn raised<R: Real>(
 #[inline(always)]
 pub(crate) fn find_peak<S: Simd, R: Real>(simd: S, row: &[R]) -> Peak<R> {
     let mut peaks = Peaks::NONE;
-    let (chunks, tail) = row.as_chunks::<WIDE>();
-    simd.call(Raise { chunks, peaks: &mut peaks });
-    if !tail.is_empty() {
-        let mut last = [R::NEG_INFINITY; WIDE];
-        last[..tail.len()].copy_from_slice(tail);
-        simd.call(Raise { chunks: &[last], peaks: &mut peaks });
-    }
+    simd.call(Raise { row, peaks: &mut peaks });
     of_lanes(peaks)
 }
 
@@ -195,12 +196,11 @@ impl<R: Real> Kernel for Park<'_, R> {
             *out = weights;
         }
         if !tail.is_empty() {
-            let mut last = [R::NEG_INFINITY; LANES];
-            last[..tail.len()].copy_from_slice(tail);
+            let mut last = R::padded(simd, tail);
             for entry in &mut last {
                 *entry = weight(*entry, &shift);
             }
-            out_tail.copy_from_slice(&last[..tail.len()]);
+            R::put(simd, &last, out_tail);
         }
     }
 }
@@ -217,14 +217,16 @@ impl<R: Real> Kernel for AddUp<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Lanes { total, correction } = self.lanes;
         let (chunks, tail) = self.weights.as_chunks::<LANES>();
         R::accumulate(chunks, total, correction);
         if !tail.is_empty() {
-            let mut last = [[R::ZERO; LANES]];
-            last[0][..tail.len()].copy_from_slice(tail);
-            R::accumulate(&last, total, correction);
+            let mut last = R::padded(simd, tail);
+            for weight in &mut last {
+                *weight = if *weight > R::ZERO { *weight } else { R::ZERO };
+            }
+            R::accumulate(&[last], total, correction);
         }
     }
 }
@@ -239,12 +241,27 @@ impl<R: Real> Kernel for Normalise<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Normalise { out, by } = self;
-        for weight in out {
-            *weight = by.times(*weight);
+        let (chunks, tail) = out.as_chunks_mut::<LANES>();
+        for chunk in chunks {
+            simd.one_by_one();
+            *chunk = quotients(chunk, &by);
+        }
+        if !tail.is_empty() {
+            R::put(simd, &quotients(&R::padded(simd, tail), &by), tail);
         }
     }
+}
+
+/// The third sweep of a chunk.
+#[inline(always)]
+pub(super) fn quotients<R: Real>(weights: &[R; LANES], by: &Multiplier<R>) -> [R; LANES] {
+    let mut p = *weights;
+    for i in 0..LANES {
+        p[i] = by.times(weights[i]);
+    }
+    p
 }
 
 /// The second sweep of a reduction: the weights of a staged block, those of the maximum left out and
@@ -274,10 +291,9 @@ impl<R: Real> Kernel for Rest<'_, R> {
             (*out, count) = rest_of_chunk(chunk, count, &shift, max);
         }
         if !tail.is_empty() {
-            let mut last = [R::NEG_INFINITY; LANES];
-            last[..tail.len()].copy_from_slice(tail);
+            let mut last = R::padded(simd, tail);
             (last, count) = rest_of_chunk(&last, count, &shift, max);
-            out_tail.copy_from_slice(&last[..tail.len()]);
+            R::put(simd, &last, out_tail);
         }
         *maxima = count;
     }

@@ -11,7 +11,7 @@ use crate::element::Real;
 use crate::simd::{Kernel, Simd, Stream};
 use crate::softmax::plan::{BLOCK, Tempering, Temperings};
 use crate::softmax::product::Multiplier;
-use crate::softmax::row::{LANES, Normalise, Space, find_peak, unaligned, weigh};
+use crate::softmax::row::{LANES, Normalise, Space, find_peak, quotients, unaligned, weigh};
 
 /// A result of so many bytes leaves no cache of one core in peace: nor would any of it be there when it is read.
 const STREAMED: usize = 1 << 23;
@@ -94,11 +94,7 @@ impl<R: Real, T: Simd> Kernel for Send<'_, '_, R, T> {
         let Send { weights, by, stream, out } = self;
         for (weights, out) in weights.iter().zip(out) {
             simd.one_by_one();
-            let mut p = *weights;
-            for i in 0..LANES {
-                p[i] = by.times(weights[i]);
-            }
-            R::stream(stream, &p, out);
+            R::stream(stream, &quotients(weights, &by), out);
         }
     }
 }
