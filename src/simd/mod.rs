@@ -11,7 +11,7 @@
 //! one function took 2.6 times as long: constants and accumulators went through the stack.)
 //!
 //! This folder holds the only `unsafe` of the project: the calls, the prefetches, the shuffles, the masks and the conversions in
-//! `x86.rs`, and the products of matrices in `gemm.rs`.
+//! `x86.rs`, the products of matrices in `gemm.rs`, and here the tiles of rows.
 
 pub(crate) mod gemm;
 #[cfg(feature = "half")]
@@ -177,9 +177,10 @@ pub(crate) fn put<T: Copy, const N: usize>(numbers: &[T; N], to: &mut [T]) {
 #[inline(always)]
 #[expect(unsafe_code, reason = "references to what was looked for together")]
 pub(crate) fn eights<T>(numbers: &[T], stride: usize) -> [&[T; 8]; 8] {
+    const { assert!(size_of::<T>() >= 4) };
     assert!(stride <= numbers.len() && 7 * stride + 8 <= numbers.len());
-    // SAFETY: seven strides and eight numbers are in the slice; the product does not overflow, as no slice has more than
-    // isize::MAX / 8 of what is no smaller than a byte, or its type has no size, and then nothing is read.
+    // SAFETY: seven strides and eight numbers are in the slice. No slice has more than 2^61 numbers of four bytes, so that seven
+    // times as many do not overflow.
     std::array::from_fn(|i| unsafe { &*numbers.as_ptr().add(i * stride).cast() })
 }
 
@@ -188,6 +189,7 @@ pub(crate) fn eights<T>(numbers: &[T], stride: usize) -> [&[T; 8]; 8] {
 #[inline(always)]
 #[expect(unsafe_code, reason = "places that were looked for together")]
 pub(crate) fn put_eights<T: Copy>(numbers: &[[T; 8]; 8], to: &mut [T], stride: usize) {
+    const { assert!(size_of::<T>() >= 4) };
     assert!(stride <= to.len() && 7 * stride + 8 <= to.len());
     let first = to.as_mut_ptr();
     for (i, numbers) in numbers.iter().enumerate() {
@@ -315,5 +317,35 @@ impl Simd for Portable {
     #[inline(never)]
     fn call<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_end_with_the_rows_and_overlap_in_order() {
+        let rows: [f32; 29] = std::array::from_fn(|i| i as f32);
+        let tile = eights(&rows, 3);
+        assert_eq!([tile[0][0], tile[1][0], tile[7][7]], [0.0, 3.0, 28.0]);
+        let numbers: [[f32; 8]; 8] = std::array::from_fn(|i| [i as f32; 8]);
+        let mut to = [-1.0; 30];
+        put_eights(&numbers, &mut to, 3);
+        let want: [f32; 30] =
+            std::array::from_fn(|i| if i < 29 { (i / 3).min(7) as f32 } else { -1.0 });
+        assert_eq!(to, want);
+    }
+
+    #[test]
+    #[should_panic(expected = "assertion failed")]
+    fn what_would_end_beyond_the_rows_is_refused() {
+        eights(&[0.0f32; 28], 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "assertion failed")]
+    fn and_not_written_either() {
+        put_eights(&[[0.0f32; 8]; 8], &mut [0.0; 28], 3);
     }
 }
