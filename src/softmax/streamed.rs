@@ -4,8 +4,8 @@
 //! weights parked in memory of our own, which stays in the cache · their sum · quotients straight to the result
 //! ```
 //!
-//! In `row.rs` they are parked in the result: its memory is read before it is written, for nothing. Shorter rows gain nothing:
-//! the lines of the cache that they share with their neighbours are written twice.
+//! In `row.rs` they are parked in the result: its memory is read before it is written, for nothing. Shorter rows gained nothing
+//! in paired runs, also where they begin with a line of the cache.
 
 use crate::element::Real;
 use crate::simd::{Kernel, Simd, Stream};
