@@ -1,5 +1,7 @@
 //! The number types of a row, and what the kernels ask of the two they compute in.
 
+use std::borrow::Borrow;
+
 use crate::compiled::{AxisKernels, Kernels};
 use crate::double::two_sum;
 use crate::simd::{Simd, Stream, padded, put};
@@ -118,7 +120,7 @@ pub trait Real:
     fn lowered(product: Self, rounded: Self, lift: Self::Bits) -> Self;
     /// Adds to running totals and their corrections, lane by lane; the f64 total of f32 weights needs none.
     fn accumulate<const N: usize>(
-        sums: &[[Self; N]],
+        sums: &[impl Borrow<[Self; N]>],
         total: &mut [f64; N],
         correction: &mut [f64; N],
     );
@@ -127,6 +129,9 @@ pub trait Real:
     /// Eight rows to eight columns.
     #[expect(private_bounds, reason = "sealed: nobody else calls it")]
     fn transpose<S: Simd>(simd: S, rows: [&[Self; 8]; 8]) -> [[Self; 8]; 8];
+    /// Sixteen rows of four to four columns.
+    #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+    fn columns<S: Simd>(simd: S, rows: [&[Self; 4]; 16]) -> [[Self; 16]; 4];
     /// As [`Simd::padded`] and [`Simd::put`].
     #[expect(private_bounds, reason = "sealed: nobody else calls it")]
     fn padded<S: Simd>(simd: S, from: &[Self]) -> [Self; 16];
@@ -169,7 +174,7 @@ const EXP2_F64: [f64; 11] = [
 macro_rules! real {
     ($real:ty, bits: $bits:ty, signed: $signed:ty, round: $round:expr, shift: $shift:expr, bias: $bias:expr, highest: $highest:expr,
      depth: $depth:expr, reach: $reach:expr, holds: $holds:expr, exp2: $exp2:expr, compensated: $compensated:expr,
-     single: $single:expr, transpose: $transpose:expr, at_least: $at_least:expr,
+     single: $single:expr, transpose: $transpose:expr, columns: $columns:expr, at_least: $at_least:expr,
      padded: $padded:expr, put: $put:expr, stream: $stream:expr) => {
         impl Real for $real {
             type Bits = $bits;
@@ -233,7 +238,7 @@ macro_rules! real {
             }
             #[inline(always)]
             fn accumulate<const N: usize>(
-                sums: &[[Self; N]],
+                sums: &[impl Borrow<[Self; N]>],
                 total: &mut [f64; N],
                 correction: &mut [f64; N],
             ) {
@@ -241,6 +246,7 @@ macro_rules! real {
                 // Two at a time: the totals are added to half as often, and wait for themselves.
                 let (pairs, odd) = sums.as_chunks::<2>();
                 for [a, b] in pairs {
+                    let (a, b) = (a.borrow(), b.borrow());
                     let (mut next, mut next_low) = (high, low);
                     for i in 0..N {
                         let pair = a[i] as f64 + b[i] as f64;
@@ -253,6 +259,7 @@ macro_rules! real {
                     (high, low) = (next, next_low);
                 }
                 for sum in odd {
+                    let sum = sum.borrow();
                     for i in 0..N {
                         (high[i], low[i]) = Self::join((high[i], low[i]), (sum[i] as f64, 0.0));
                     }
@@ -272,6 +279,11 @@ macro_rules! real {
             #[expect(private_bounds, reason = "sealed: nobody else calls it")]
             fn transpose<S: Simd>(simd: S, rows: [&[Self; 8]; 8]) -> [[Self; 8]; 8] {
                 $transpose(simd, rows)
+            }
+            #[inline(always)]
+            #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+            fn columns<S: Simd>(simd: S, rows: [&[Self; 4]; 16]) -> [[Self; 16]; 4] {
+                $columns(simd, rows)
             }
             #[inline(always)]
             #[expect(private_bounds, reason = "sealed: nobody else calls it")]
@@ -331,10 +343,10 @@ macro_rules! real {
 }
 
 real!(f32, bits: u32, signed: i32, round: 12582912.0, shift: 23, bias: 64, highest: 127, depth: 187.0, reach: 75,
-    holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false, single: Some, transpose: S::transpose, at_least: S::at_least,
+    holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false, single: Some, transpose: S::transpose, columns: S::columns, at_least: S::at_least,
     padded: S::padded, put: S::put, stream: Stream::single);
 real!(f64, bits: u64, signed: i64, round: 6755399441055744.0, shift: 52, bias: 512, highest: 1023, depth: 1531.0, reach: 900,
-holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true, single: |_| None, transpose: S::transpose_double, at_least: |_, numbers: &[f64; 16], from: f64| {
+holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true, single: |_| None, transpose: S::transpose_double, columns: S::columns_double, at_least: |_, numbers: &[f64; 16], from: f64| {
     (0..16).fold(0, |bits, i| bits | u32::from(numbers[i] >= from) << i)
 }, padded: |_, from| padded(from, f64::NEG_INFINITY), put: |_, numbers, to| put(numbers, to), stream: Stream::double);
 

@@ -104,9 +104,9 @@ impl<R: Real> Kernel for Columns<'_, R> {
         let Scratch { columns: scratch, peaks, inverses } = scratch;
         // One column more where they are even: strips whose distance is a power of two fall on the same few sets of the cache, too.
         let stride = classes | 1;
-        scratch.resize(strips * stride, [R::ZERO; LANES]);
+        scratch.resize(strips * stride, Column::of(R::ZERO));
         peaks.clear();
-        peaks.resize(strips, [R::NEG_INFINITY; LANES]);
+        peaks.resize(strips, Column::of(R::NEG_INFINITY));
         inverses.clear();
         match from {
             Some(lines) => simd.call(Read { lines, scratch, stride, peaks }),
@@ -176,7 +176,7 @@ fn weigh_as_rows<S: Simd, R: Real>(simd: S, columns: &mut [Column<R>], lanes: &m
             }
         }
     }
-    (lanes.total, lanes.correction) = (sums[0].total, sums[0].correction);
+    (lanes.total.0, lanes.correction.0) = (sums[0].total, sums[0].correction);
 }
 
 /// Up to thirty-two classes to the virtual lanes, in pairs where there are pairs of whole chunks.
@@ -230,8 +230,9 @@ impl<L: AsRef<[R]>, R: Real> Kernel for Read<'_, L, R> {
             for (strip, (chunk, peak)) in chunks.iter().zip(&mut *peaks).enumerate() {
                 simd.one_by_one();
                 simd.prefetch_read(ahead.wrapping_add(strip * LANES));
-                scratch[strip * stride + class] = *chunk;
-                *peak = larger(peak, chunk);
+                let chunk = Column(*chunk);
+                scratch[strip * stride + class] = chunk;
+                *peak = larger(peak, &chunk);
             }
             if !tail.is_empty() {
                 let column = &mut scratch[chunks.len() * stride + class];
@@ -271,7 +272,7 @@ impl<R: Real> Kernel for Write<'_, '_, R> {
                     Some(stream) => R::stream(stream, &p, chunk),
                     None => {
                         simd.prefetch_write(ahead.wrapping_add(strip * LANES));
-                        *chunk = p;
+                        *chunk = *p;
                     }
                 }
             }

@@ -62,6 +62,18 @@ pub(crate) trait Simd: Copy {
         std::array::from_fn(|column| rows.map(|row| row[column]))
     }
 
+    /// Sixteen rows of four to four columns, which go to memory as they will be read: what is written in halves waits there.
+    #[inline(always)]
+    fn columns(self, rows: [&[f32; 4]; 16]) -> [[f32; 16]; 4] {
+        std::array::from_fn(|column| rows.map(|row| row[column]))
+    }
+
+    /// The same of f64.
+    #[inline(always)]
+    fn columns_double(self, rows: [&[f64; 4]; 16]) -> [[f64; 16]; 4] {
+        std::array::from_fn(|column| rows.map(|row| row[column]))
+    }
+
     /// Which of sixteen numbers are at least so large: a bit for each, that of the first one lowest.
     #[inline(always)]
     fn at_least(self, numbers: &[f32; 16], from: f32) -> u32 {
@@ -173,15 +185,22 @@ pub(crate) fn put<T: Copy, const N: usize>(numbers: &[T; N], to: &mut [T]) {
     }
 }
 
-/// Eight times eight numbers, `stride` from each to the next: looked for beyond the end once, and not eight times.
+/// M times N numbers, `stride` from each to the next: looked for beyond the end once, and not M times.
 #[inline(always)]
 #[expect(unsafe_code, reason = "references to what was looked for together")]
-pub(crate) fn eights<T>(numbers: &[T], stride: usize) -> [&[T; 8]; 8] {
-    const { assert!(size_of::<T>() >= 4) };
-    assert!(stride <= numbers.len() && 7 * stride + 8 <= numbers.len());
-    // SAFETY: seven strides and eight numbers are in the slice. No slice has more than 2^61 numbers of four bytes, so that seven
-    // times as many do not overflow.
-    std::array::from_fn(|i| unsafe { &*numbers.as_ptr().add(i * stride).cast() })
+pub(crate) fn tile<T, const N: usize, const M: usize>(
+    numbers: &[T],
+    stride: usize,
+) -> [&[T; N]; M] {
+    const { assert!(size_of::<T>() >= 4 && N <= 8 && M <= 16) };
+    assert!(stride <= numbers.len() / (M - 1) && (M - 1) * stride + N <= numbers.len());
+    // SAFETY: M − 1 strides and N numbers are in the slice; nothing overflows, as a slice has no more than 2^61 numbers of four
+    // bytes.
+    // In steps of four: their sums with the first four are addresses, and no registers.
+    let four = std::hint::black_box(4 * stride);
+    std::array::from_fn(|i| unsafe {
+        &*numbers.as_ptr().add(i % 4 * stride).add(i / 4 * four).cast()
+    })
 }
 
 /// Eight times eight numbers to their places in `to`, `stride` from each to the next: where that is less than eight, each one is
@@ -327,8 +346,9 @@ mod tests {
     #[test]
     fn tiles_end_with_the_rows_and_overlap_in_order() {
         let rows: [f32; 29] = std::array::from_fn(|i| i as f32);
-        let tile = eights(&rows, 3);
+        let tile = super::tile::<_, 8, 8>(&rows, 3);
         assert_eq!([tile[0][0], tile[1][0], tile[7][7]], [0.0, 3.0, 28.0]);
+        assert_eq!(super::tile::<_, 4, 8>(&rows[4..], 3)[7], &[25.0, 26.0, 27.0, 28.0]);
         let numbers: [[f32; 8]; 8] = std::array::from_fn(|i| [i as f32; 8]);
         let mut to = [-1.0; 30];
         put_eights(&numbers, &mut to, 3);
@@ -340,7 +360,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "assertion failed")]
     fn what_would_end_beyond_the_rows_is_refused() {
-        eights(&[0.0f32; 28], 3);
+        tile::<_, 8, 8>(&[0.0f32; 28], 3);
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn side_by_side<S: Simd, R: Real, const N: usize>(
 ) {
     let size = LANES * classes;
     let mut groups: [Group<R>; N] = std::array::from_fn(|_| Group {
-        columns: [[R::ZERO; LANES]; FEW],
+        columns: [Column::of(R::ZERO); FEW],
         lanes: PerRow::new(temperings),
     });
     for (k, out) in out.chunks_mut(N * size).enumerate() {
@@ -77,10 +77,9 @@ fn side_by_side<S: Simd, R: Real, const N: usize>(
         for (g, rows) in rows.unwrap_or(out).chunks(size).enumerate() {
             let Group { columns, lanes } = &mut groups[g];
             lanes.temper_rows(temperings, first + g * LANES, rows.len() / classes);
-            simd.call(Gather { rows, columns: &mut columns[..classes] });
+            simd.call(Gather { rows, columns: &mut columns[..classes], max: &mut lanes.max });
         }
-        for Group { columns, lanes } in &mut *groups {
-            simd.call(Peaks { columns: &columns[..classes], lanes });
+        for Group { lanes, .. } in &mut *groups {
             simd.call(Plans { lanes });
         }
         for Group { columns, lanes } in &mut *groups {
@@ -114,7 +113,7 @@ fn side_by_side<S: Simd, R: Real, const N: usize>(
 
 /// What there is of each row.
 pub(crate) struct PerRow<R: Real> {
-    c: [f64; LANES],
+    c: Column<f64>,
     depth: Column<R>,
     factor: Column<R>,
     factor_low: Column<R>,
@@ -124,8 +123,8 @@ pub(crate) struct PerRow<R: Real> {
     /// Whether a row is done here.
     pub(crate) ordinary: [bool; LANES],
     /// The sum of the weights in two parts, and 1 over it.
-    pub(crate) total: [f64; LANES],
-    pub(crate) correction: [f64; LANES],
+    pub(crate) total: Column<f64>,
+    pub(crate) correction: Column<f64>,
     pub(crate) inverse: Multipliers<R>,
 }
 
@@ -160,9 +159,9 @@ impl<R: Real> PerRow<R> {
 
     /// The exponents of the weights of the maxima, m·c − n.
     #[inline(always)]
-    pub(crate) fn exponents(&self) -> [f64; LANES] {
+    pub(crate) fn exponents(&self) -> Column<f64> {
         let shifts = self.shifts();
-        let mut exponents = [0.0; LANES];
+        let mut exponents = Column::of(0.0);
         for (i, exponent) in exponents.iter_mut().enumerate() {
             *exponent = max_exponent(self.max[i], &shifts.of(i), self.c[i]);
         }
@@ -171,7 +170,7 @@ impl<R: Real> PerRow<R> {
 
     /// With the temperature of all rows, where it is one.
     pub(crate) fn new(temperings: &Temperings<'_, R>) -> Self {
-        let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
+        let (zero, zeros) = (Column::of(R::ZERO), Column::of(0.0));
         let mut lanes = PerRow {
             c: zeros,
             depth: zero,
@@ -226,32 +225,6 @@ pub(crate) fn max_exponent<R: Real>(max: R, shift: &Shift<R>, c: f64) -> f64 {
     let exponent = max.mul_add(c, shift.round.to_f64() - bias);
     // c of f64 has a second part; that of f32 is in one.
     if R::IN_DOUBLE { max.mul_add(shift.factor_low.to_f64(), exponent) } else { exponent }
-}
-
-/// The maximum of each row; NaN where the row holds one.
-pub(crate) struct Peaks<'a, R: Real> {
-    pub(crate) columns: &'a [Column<R>],
-    pub(crate) lanes: &'a mut PerRow<R>,
-}
-
-impl<R: Real> Kernel for Peaks<'_, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        // In two chains, which wait for themselves half as long.
-        let mut max = [[R::NEG_INFINITY; LANES]; 2];
-        let (pairs, odd) = self.columns.as_chunks::<2>();
-        for [a, b] in pairs {
-            simd.one_by_one();
-            max = [larger(&max[0], a), larger(&max[1], b)];
-        }
-        let mut max = larger(&max[0], &max[1]);
-        for column in odd {
-            max = larger(&max, column);
-        }
-        self.lanes.max = max;
-    }
 }
 
 /// The larger one in each lane; a NaN on either side fails the comparison: it enters, and stays.
@@ -323,7 +296,7 @@ impl<R: Real> Kernel for AddUp<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let (mut total, mut correction) = ([0.0; LANES], [0.0; LANES]);
+        let (mut total, mut correction) = (Column::of(0.0), Column::of(0.0));
         R::accumulate(self.columns, &mut total, &mut correction);
         (self.lanes.total, self.lanes.correction) = (total, correction);
     }
@@ -354,20 +327,20 @@ pub(crate) struct Multipliers<R: Real> {
     high: Column<R>,
     low: Column<R>,
     least: Column<R>,
-    lift: [R::Bits; LANES],
+    lift: Column<R::Bits>,
 }
 
 impl<R: Real> Multipliers<R> {
     pub(crate) const ZERO: Self = {
-        let zero = [R::ZERO; LANES];
-        Multipliers { high: zero, low: zero, least: zero, lift: [R::NO_BITS; LANES] }
+        let zero = Column::of(R::ZERO);
+        Multipliers { high: zero, low: zero, least: zero, lift: Column::of(R::NO_BITS) }
     };
 
     /// Of numbers that are to come, inverses of sums, which have all else in common.
     #[inline(always)]
     fn of_inverses() -> Self {
         let Multiplier { least, lift, .. } = Multiplier::inverse(Double::ONE);
-        Multipliers { least: [least; LANES], lift: [lift; LANES], ..Self::ZERO }
+        Multipliers { least: Column::of(least), lift: Column::of(lift), ..Self::ZERO }
     }
 
     /// What they do not have in common, and back.

@@ -13,7 +13,7 @@ use crate::double::{Double, power_of_two, two_sum};
 use crate::element::Real;
 use crate::exp::{exp2_reduced, ln_sum, ln_sum_in_f64, weight};
 use crate::simd::{Kernel, Simd};
-use crate::softmax::few::{FEW, Peaks, PerRow, Plans};
+use crate::softmax::few::{FEW, PerRow, Plans};
 use crate::softmax::log;
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::{LANES, Space};
@@ -31,19 +31,19 @@ pub(crate) struct Group<R: Real> {
     inverse: Doubles,
     maxima: Column<R>,
     log_normaliser: Doubles,
-    log_partition: [f64; LANES],
+    log_partition: Column<f64>,
     ordinary: [bool; LANES],
 }
 
 /// A number for each row; of f32 rows the second parts are 0.
 #[derive(Clone, Copy)]
 struct Doubles {
-    hi: [f64; LANES],
-    lo: [f64; LANES],
+    hi: Column<f64>,
+    lo: Column<f64>,
 }
 
 impl Doubles {
-    const ZERO: Self = Doubles { hi: [0.0; LANES], lo: [0.0; LANES] };
+    const ZERO: Self = Doubles { hi: Column::of(0.0), lo: Column::of(0.0) };
 
     #[inline(always)]
     fn of(&self, i: usize) -> Double {
@@ -59,7 +59,7 @@ impl Doubles {
 impl<R: Real> Group<R> {
     /// With the temperature of all rows, where it is one.
     pub(crate) fn new(temperings: &Temperings<'_, R>) -> Self {
-        let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
+        let (zero, zeros) = (Column::of(R::ZERO), Column::of(0.0));
         let mut group = Group {
             columns: [zero; FEW],
             others: [zero; FEW],
@@ -96,8 +96,7 @@ impl<R: Real> Group<R> {
             }
         }
         let columns = &mut self.columns[..classes];
-        simd.call(Gather { rows, columns });
-        simd.call(Peaks { columns, lanes: &mut self.lanes });
+        simd.call(Gather { rows, columns, max: &mut self.lanes.max });
         simd.call(Plans { lanes: &mut self.lanes });
         simd.call(Weigh { group: self, classes });
         simd.call(Finish { group: self, classes });
@@ -171,10 +170,10 @@ impl<R: Real> Kernel for Weigh<'_, R> {
     fn run<S: Simd>(self, simd: S) {
         let Weigh { group, classes } = self;
         let (shifts, max) = (group.lanes.shifts(), group.lanes.max);
-        let mut maxima = [R::ZERO; LANES];
+        let mut maxima = Column::of(R::ZERO);
         for (column, others) in group.columns[..classes].iter().zip(&mut group.others) {
             simd.one_by_one();
-            let (mut below, mut count) = ([R::ZERO; LANES], maxima);
+            let (mut below, mut count) = (Column::of(R::ZERO), maxima);
             for i in 0..LANES {
                 let x = column[i];
                 let shift = shifts.of(i);

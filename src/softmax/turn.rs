@@ -1,22 +1,60 @@
 //! Sixteen rows to columns, one row in each lane, and back: in registers, and the memory of later rows is asked for.
 
 use std::array::from_fn;
+use std::borrow::Borrow;
+use std::ops::{Deref, DerefMut};
 
 use crate::element::Real;
-use crate::simd::{Kernel, Simd, eights, put_eights};
+use crate::simd::{Kernel, Simd, put_eights, tile};
 use crate::softmax::row::{AHEAD, LANES};
 
-/// One class of sixteen rows.
-pub(crate) type Column<R> = [R; LANES];
+/// A number for each of sixteen rows: one class of them, most often. It begins with a line of the cache: vectors that straddle two
+/// of them are read and written at half the speed.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(crate) struct Column<T>(pub(crate) [T; LANES]);
+
+impl<T: Copy> Column<T> {
+    /// The same for all rows.
+    #[inline(always)]
+    pub(crate) const fn of(number: T) -> Self {
+        Column([number; LANES])
+    }
+}
+
+impl<T> Deref for Column<T> {
+    type Target = [T; LANES];
+
+    #[inline(always)]
+    fn deref(&self) -> &[T; LANES] {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for Column<T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [T; LANES] {
+        &mut self.0
+    }
+}
+
+impl<T> Borrow<[T; LANES]> for Column<T> {
+    #[inline(always)]
+    fn borrow(&self) -> &[T; LANES] {
+        &self.0
+    }
+}
 
 /// Rows and columns that are exchanged in registers.
 const TILE: usize = 8;
+/// Columns of a tile on the way there: quarters of a vector are loaded to their places, where half the shuffles are saved.
+const NARROW: usize = 4;
 
 /// The first class of the next tile of a row that is no shorter than one; the last one may overlap with the one before.
 #[inline(always)]
-fn next_tile(first: usize, classes: usize) -> Option<usize> {
-    let last = classes - TILE;
-    (first < last).then(|| if first + TILE < last { first + TILE } else { last })
+fn next_tile(first: usize, classes: usize, width: usize) -> Option<usize> {
+    let last = classes - width;
+    (first < last).then(|| if first + width < last { first + width } else { last })
 }
 
 /// The lines of the cache that are to be asked for when some numbers are at hand.
@@ -26,10 +64,12 @@ fn ahead<R>(numbers: &[R]) -> impl Iterator<Item = *const u8> {
     (0..size_of_val(numbers)).step_by(64).map(move |at| first.wrapping_add(at))
 }
 
-/// Entry j of row i to column j, lane i. Lanes beyond the rows keep what they had, which is harmless.
+/// Entry j of row i to column j, lane i, and the maximum of each row, NaN where it holds one. Lanes beyond the rows keep what they
+/// had, which is harmless.
 pub(crate) struct Gather<'a, R> {
     pub(crate) rows: &'a [R],
     pub(crate) columns: &'a mut [Column<R>],
+    pub(crate) max: &'a mut Column<R>,
 }
 
 impl<R: Real> Kernel for Gather<'_, R> {
@@ -37,7 +77,7 @@ impl<R: Real> Kernel for Gather<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Gather { rows, columns } = self;
+        let Gather { rows, columns, max } = self;
         for line in ahead(rows) {
             simd.prefetch_read(line);
         }
@@ -48,31 +88,74 @@ impl<R: Real> Kernel for Gather<'_, R> {
                     column[i] = entry;
                 }
             }
-            return;
-        }
-        if classes < TILE {
+        } else if classes < NARROW {
             // Of the second eight, the ends: what begins with a row would go beyond the last one.
-            let starts = R::transpose(simd, eights(rows, classes));
-            let ends = R::transpose(simd, eights(&rows[9 * classes - TILE..], classes));
-            let ends = &ends[TILE - classes..];
-            for ((column, start), end) in columns.iter_mut().zip(&starts).zip(ends) {
-                column[..TILE].copy_from_slice(start);
-                column[TILE..].copy_from_slice(end);
+            let starts = tile::<_, NARROW, TILE>(rows, classes);
+            let ends = tile::<_, NARROW, TILE>(&rows[9 * classes - NARROW..], classes);
+            let turned = from_fn(|i| if i < TILE { starts[i] } else { ends[i - TILE] });
+            let turned = R::columns(simd, turned);
+            for (j, column) in columns.iter_mut().enumerate() {
+                column[..TILE].copy_from_slice(&turned[j][..TILE]);
+                column[TILE..].copy_from_slice(&turned[j + NARROW - classes][TILE..]);
             }
-            return;
-        }
-        for half in 0..LANES / TILE {
-            let rows = &rows[half * TILE * classes..];
-            let mut tile = Some(0);
-            while let Some(first) = tile {
+        } else {
+            let mut next = Some(0);
+            while let Some(first) = next {
                 simd.one_by_one();
-                let turned = R::transpose(simd, eights(&rows[first..], classes));
-                for (column, turned) in columns[first..first + TILE].iter_mut().zip(&turned) {
-                    column[half * TILE..(half + 1) * TILE].copy_from_slice(turned);
+                let turned = R::columns(simd, tile(&rows[first..], classes));
+                for (column, turned) in columns[first..first + NARROW].iter_mut().zip(turned) {
+                    *column = Column(turned);
                 }
-                tile = next_tile(first, classes);
+                next = next_tile(first, classes, NARROW);
             }
         }
+        let mut peaks = Peaks::<R>::NONE;
+        let (pairs, odd) = columns.as_chunks::<2>();
+        for [a, b] in pairs {
+            simd.one_by_one();
+            peaks = peaks.raised([a, b]);
+        }
+        for column in odd {
+            peaks = peaks.raised([column, column]);
+        }
+        *max = peaks.of_rows();
+    }
+}
+
+/// The maxima of rows, in two chains, which wait for themselves half as long, and where there was a NaN.
+struct Peaks<R: Real> {
+    best: [Column<R>; 2],
+    nan: Column<R::Bits>,
+}
+
+impl<R: Real> Peaks<R> {
+    const NONE: Self =
+        Peaks { best: [Column::of(R::NEG_INFINITY); 2], nan: Column::of(R::NO_BITS) };
+
+    /// With two columns more.
+    #[inline(always)]
+    #[expect(clippy::eq_op, reason = "a NaN is what differs from itself")]
+    fn raised(self, [a, b]: [&Column<R>; 2]) -> Self {
+        // New arrays: assigned in place, the maximum becomes a masked store.
+        let Peaks { best, nan } = self;
+        let (mut larger, mut seen) = (best, nan);
+        for i in 0..LANES {
+            larger[0][i] = if a[i] > best[0][i] { a[i] } else { best[0][i] };
+            larger[1][i] = if b[i] > best[1][i] { b[i] } else { best[1][i] };
+            // One comparison: of two numbers, not of each with itself.
+            seen[i] = nan[i] | R::bits_if((a[i] != a[i]) | (b[i] != b[i]));
+        }
+        Peaks { best: larger, nan: seen }
+    }
+
+    #[inline(always)]
+    fn of_rows(self) -> Column<R> {
+        let Peaks { best: [mut max, other], nan } = self;
+        for i in 0..LANES {
+            max[i] = if other[i] > max[i] { other[i] } else { max[i] };
+            max[i] = if nan[i] == R::NO_BITS { max[i] } else { R::NAN };
+        }
+        max
     }
 }
 
@@ -103,7 +186,7 @@ impl<R: Real> Kernel for Scatter<'_, R> {
             return all;
         }
         if classes < TILE {
-            let first = R::transpose(simd, from_fn(|j| tile_of(&columns[j.min(classes - 1)])));
+            let first = R::transpose(simd, from_fn(|j| tile_of(&columns[j.min(classes - 1)][..])));
             let second =
                 R::transpose(simd, from_fn(|j| tile_of(&columns[j.min(classes - 1)][TILE..])));
             // What is beyond the last row of the first eight is written over, and that of the second left behind.
@@ -118,13 +201,13 @@ impl<R: Real> Kernel for Scatter<'_, R> {
         }
         for half in 0..LANES / TILE {
             let out = &mut out[half * TILE * classes..];
-            let mut tile = Some(0);
-            while let Some(first) = tile {
+            let mut next = Some(0);
+            while let Some(first) = next {
                 simd.one_by_one();
                 let columns = &columns[first..first + TILE];
                 let turned = R::transpose(simd, from_fn(|j| tile_of(&columns[j][half * TILE..])));
                 put_eights(&turned, &mut out[first..], classes);
-                tile = next_tile(first, classes);
+                next = next_tile(first, classes, TILE);
             }
         }
         true

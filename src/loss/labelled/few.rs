@@ -7,7 +7,7 @@ use crate::element::Real;
 use crate::exp::{ln_sum_in_f64, weight};
 use crate::loss::distribution::FARTHEST;
 use crate::simd::{Kernel, Simd};
-use crate::softmax::few::{Multipliers, Peaks, PerRow, Plans, Shifts};
+use crate::softmax::few::{Multipliers, PerRow, Plans, Shifts};
 use crate::softmax::plan::Temperings;
 use crate::softmax::product::Multiplier;
 use crate::softmax::row::LANES;
@@ -25,19 +25,19 @@ pub(super) struct Group<R: Real> {
     label: Column<R>,
     label_weight: Column<R>,
     /// 1/τ, and what the gradient is multiplied by.
-    inverse: [f64; LANES],
-    factor: [f64; LANES],
+    inverse: Column<f64>,
+    factor: Column<f64>,
     /// The label, also as a number, −1 where a row does not count; and how much it does.
     at: [usize; LANES],
     labels: Column<R>,
-    weight: [f64; LANES],
+    weight: Column<f64>,
     /// What weights are multiplied by to become gradients, and the gradient in the label's logit.
     multipliers: Multipliers<R>,
     of_label: Column<R>,
     pub(super) ordinary: [bool; LANES],
     /// The loss, times its weight, and the gradient in τ.
-    pub(super) losses: [f64; LANES],
-    pub(super) taus: [f64; LANES],
+    pub(super) losses: Column<f64>,
+    pub(super) taus: Column<f64>,
 }
 
 /// Over the weights of a row.
@@ -47,13 +47,13 @@ struct Sums<R: Real> {
     top: Column<R>,
     maxima: Column<R>,
     /// What the others weigh, and all weights times x − m.
-    rest: [f64; LANES],
-    first: [f64; LANES],
+    rest: Column<f64>,
+    first: Column<f64>,
 }
 
 impl<R: Real> Group<R> {
     pub(super) fn new(temperings: &Temperings<'_, R>, classes: usize) -> Box<Self> {
-        let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
+        let (zero, zeros) = (Column::of(R::ZERO), Column::of(0.0));
         let in_double = if R::IN_DOUBLE { classes } else { 0 };
         let mut group = Box::new(Group {
             columns: vec![zero; classes],
@@ -75,7 +75,7 @@ impl<R: Real> Group<R> {
             taus: zeros,
         });
         if let Some(tempering) = temperings.one() {
-            group.inverse = [inverse(tempering); LANES];
+            group.inverse = Column::of(inverse(tempering));
         }
         group
     }
@@ -112,8 +112,7 @@ impl<R: Real> Group<R> {
     /// Up to sixteen rows, whose labels and factors are there; the gradients of the ordinary ones go to `out`.
     #[inline(always)]
     pub(super) fn of_rows<S: Simd>(&mut self, simd: S, rows: &[R], out: &mut [R]) {
-        simd.call(Gather { rows, columns: &mut self.columns });
-        simd.call(Peaks { columns: &self.columns, lanes: &mut self.lanes });
+        simd.call(Gather { rows, columns: &mut self.columns, max: &mut self.lanes.max });
         simd.call(Plans { lanes: &mut self.lanes });
         for i in 0..LANES {
             self.label[i] = self.columns[self.at[i]][i];
@@ -154,7 +153,7 @@ impl<R: Real> Weights<R> {
     #[inline(always)]
     fn new(group: &Group<R>) -> Self {
         let (shifts, max) = (group.lanes.shifts(), group.lanes.max);
-        let mut top = [R::ZERO; LANES];
+        let mut top = Column::of(R::ZERO);
         for i in 0..LANES {
             top[i] = weight(max[i], &shifts.of(i));
         }
@@ -163,8 +162,8 @@ impl<R: Real> Weights<R> {
 
     #[inline(always)]
     fn of_class(&self, column: &Column<R>, sums: &mut Sums<R>) -> OfClass<R> {
-        let (mut weights, mut others) = ([R::ZERO; LANES], [R::ZERO; LANES]);
-        let (mut moments, mut maxima) = ([R::ZERO; LANES], sums.maxima);
+        let (mut weights, mut others) = (Column::of(R::ZERO), Column::of(R::ZERO));
+        let (mut moments, mut maxima) = (Column::of(R::ZERO), sums.maxima);
         for i in 0..LANES {
             let (x, shift) = (column[i], self.shifts.of(i));
             let floor = shift.floor;
@@ -181,7 +180,7 @@ impl<R: Real> Weights<R> {
 
     #[inline(always)]
     fn sums(&self) -> Sums<R> {
-        let (zero, zeros) = ([R::ZERO; LANES], [0.0; LANES]);
+        let (zero, zeros) = (Column::of(R::ZERO), Column::of(0.0));
         Sums { top: self.top, maxima: zero, rest: zeros, first: zeros }
     }
 }
@@ -212,7 +211,7 @@ impl<R: Real> Kernel for Weigh<'_, R> {
 /// Sums of f64 as the lanes of `row.rs` are added up: class j with j + 16, then with j + 8, and so on.
 struct AddUp<'a, R> {
     columns: &'a mut [Column<R>],
-    sums: &'a mut [f64; LANES],
+    sums: &'a mut Column<f64>,
 }
 
 impl<R: Real> Kernel for AddUp<'_, R> {
@@ -234,7 +233,7 @@ impl<R: Real> Kernel for AddUp<'_, R> {
             }
             (rest, width) = (left, width / 2);
         }
-        *sums = rest[0].map(|sum| sum.to_f64());
+        **sums = rest[0].map(|sum| sum.to_f64());
     }
 }
 
@@ -295,7 +294,7 @@ impl<R: Real> Kernel for Finish<'_, R> {
         let Finish { group } = self;
         let Sums { top, maxima, rest: sum, first } = &group.sums;
         let classes = group.columns.len() as f64;
-        let (mut rests, mut gaps, mut scales) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+        let (mut rests, mut gaps, mut scales) = (Column::of(0.0), Column::of(0.0), Column::of(0.0));
         for i in 0..LANES {
             let (unit, weight) = (top[i].to_f64(), group.label_weight[i].to_f64());
             let (maxima, rest) = (maxima[i].to_f64(), sum[i] / unit);

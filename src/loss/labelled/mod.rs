@@ -169,10 +169,10 @@ impl<T: Element> Labelled<'_, T> {
                 T::write(wide, gradient);
             }
         }
-        *losses = group.losses;
+        *losses = *group.losses;
         let taus = &mut out.tau[start..end];
         match taus.first_chunk_mut() {
-            Some(taus) => *taus = group.taus,
+            Some(taus) => *taus = *group.taus,
             None => taus.copy_from_slice(&group.taus[..end - start]),
         }
         let done = group.ordinary;
