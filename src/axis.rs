@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::interrupt::heed;
 use crate::parallel::{self, SERIAL_BELOW};
 use crate::rows::{Rows, RowsMut};
-use crate::softmax::streamed::is_large;
+use crate::softmax::parked::is_large;
 use crate::softmax::{
     log_softmax_in_place, log_softmax_into, log_sum_exp_rows, softmax_in_place, softmax_into,
 };

@@ -15,9 +15,9 @@ use super::transpose::lies_across;
 use crate::compiled::Runs;
 use crate::element::{Element, Real};
 use crate::simd::{Kernel, Simd, Stream};
-use crate::softmax::few::{AddUp, FEW, Invert, Multipliers, PerRow, Plans, Weigh, larger};
+use crate::softmax::few::{Invert, Multipliers, PerRow, Plans, larger, weigh};
 use crate::softmax::plan::{Tempering, Temperings};
-use crate::softmax::row::{self, LANES, Lanes, Space};
+use crate::softmax::row::{self, LANES, Space};
 use crate::softmax::turn::Column;
 use crate::temperature::{Temperature, Temperatures};
 
@@ -126,12 +126,7 @@ impl<R: Real> Kernel for Columns<'_, R> {
                     .filter(|&i| !ordinary[i] && first + i < to[0].len())
                     .map(|i| (first + i, alone(simd, columns, i, &temperings.of_row(0)))),
             );
-            if classes <= FEW {
-                simd.call(Weigh { columns, lanes: &lanes });
-                simd.call(AddUp { columns, lanes: &mut lanes });
-            } else {
-                weigh_as_rows(simd, columns, &mut lanes);
-            }
+            weigh(simd, columns, &mut lanes, None);
             simd.call(Invert { lanes: &mut lanes });
             inverses.push(lanes.inverse.parts());
         }
@@ -153,58 +148,6 @@ fn alone<S: Simd, R: Real>(
     let mut row: Vec<R> = columns.iter().map(|column| column[lane]).collect();
     row::softmax(simd, None, &mut row, tempering, &mut Space::new(), 0);
     row
-}
-
-/// The weights of sixteen lanes, and their sums as `row.rs` has them: class j to the virtual lane j mod 16.
-#[inline(always)]
-fn weigh_as_rows<S: Simd, R: Real>(simd: S, columns: &mut [Column<R>], lanes: &mut PerRow<R>) {
-    let mut sums = [Lanes::ZERO; LANES];
-    for columns in columns.chunks_mut(2 * LANES) {
-        simd.call(Weigh { columns, lanes });
-        simd.call(AddUpAsRows { columns, sums: &mut sums });
-    }
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        let (left, right) = sums.split_at_mut(width);
-        for (left, right) in left.iter_mut().zip(right) {
-            simd.one_by_one();
-            for i in 0..LANES {
-                let (a, b) = (left.total[i], right.total[i]);
-                let (a, b) = ((a, left.correction[i]), (b, right.correction[i]));
-                (left.total[i], left.correction[i]) = R::join(a, b);
-            }
-        }
-    }
-    (lanes.total.0, lanes.correction.0) = (sums[0].total, sums[0].correction);
-}
-
-/// Up to thirty-two classes to the virtual lanes, in pairs where there are pairs of whole chunks.
-struct AddUpAsRows<'a, R> {
-    columns: &'a [Column<R>],
-    sums: &'a mut [Lanes; LANES],
-}
-
-impl<R: Real> Kernel for AddUpAsRows<'_, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let AddUpAsRows { columns, sums } = self;
-        let (chunks, _) = columns.as_chunks::<LANES>();
-        if let [first, second] = chunks {
-            for ((first, second), sum) in first.iter().zip(second).zip(sums) {
-                simd.one_by_one();
-                R::accumulate(&[*first, *second], &mut sum.total, &mut sum.correction);
-            }
-            return;
-        }
-        for (k, column) in columns.iter().enumerate() {
-            simd.one_by_one();
-            let sum = &mut sums[k % LANES];
-            R::accumulate(std::slice::from_ref(column), &mut sum.total, &mut sum.correction);
-        }
-    }
 }
 
 /// How many lines ahead memory is asked for: each lies in a page of its own, where no machine foresees it.

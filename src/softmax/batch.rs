@@ -6,7 +6,7 @@ use crate::rows::Rows;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::{self, AHEAD, Space};
-use crate::softmax::{alone, converted, few, few_log, log, streamed};
+use crate::softmax::{alone, converted, few, few_log, log, parked};
 use crate::temperature::Temperatures;
 
 /// Rows up to this long have a later one fetched from memory while they are computed: a row's first
@@ -18,9 +18,8 @@ pub(crate) fn fetch_ahead<T>(classes: usize) -> usize {
     if classes > FETCHED { 0 } else { (AHEAD / size_of::<T>()).next_multiple_of(classes) }
 }
 
-/// Rows up to this long have the next one's maximum looked for before they are divided by their sum: a tenth faster. Longer ones
-/// gain nothing.
-const LOOKED_AHEAD: usize = 512;
+/// So many rows are not worth memory of their own.
+const FEW_ROWS: usize = 3;
 
 #[derive(Clone, Copy)]
 pub(super) enum Function {
@@ -53,19 +52,28 @@ impl<T: Element> Kernel for Map<'_, T> {
         }
         let (rows, ahead) = (out.len() / classes, fetch_ahead::<T>(classes));
         if matches!(function, Function::Softmax)
-            && classes <= LOOKED_AHEAD
+            && few::are_some(rows, classes, large)
             && let Some(out) = T::as_real_mut(out)
         {
             let rows = logits.and_then(|logits| T::as_real(logits.as_slice()));
-            return softmax_of_rows(simd, rows, out, classes, &temperings, &mut space, ahead);
+            return few::softmax(simd, rows, out, classes, &temperings, 0, &mut space);
         }
         if matches!(function, Function::Softmax)
-            && large
-            && streamed::are_long(classes)
-            && let Some(rows) = logits.and_then(|logits| T::as_real(logits.as_slice()))
+            && rows > FEW_ROWS
+            && parked::are_parked(classes, large)
             && let Some(out) = T::as_real_mut(out)
         {
-            return streamed::softmax(simd, rows, out, classes, &temperings, &mut space, ahead);
+            let rows = logits.and_then(|logits| T::as_real(logits.as_slice()));
+            return parked::softmax(
+                simd,
+                rows,
+                out,
+                classes,
+                &temperings,
+                &mut space,
+                ahead,
+                large,
+            );
         }
         for (i, out) in out.chunks_exact_mut(classes).enumerate() {
             let row = logits.map(|logits| &logits.as_slice()[i * classes..(i + 1) * classes]);
@@ -88,29 +96,6 @@ impl<T: Element> Kernel for Map<'_, T> {
                 T::write(&wide_out, out);
             }
         }
-    }
-}
-
-/// Softmax of rows that are neither short nor long, with a look at the next one on the way.
-#[inline(always)]
-fn softmax_of_rows<S: Simd, R: Real>(
-    simd: S,
-    rows: Option<&[R]>,
-    out: &mut [R],
-    classes: usize,
-    temperings: &Temperings<R>,
-    space: &mut Space<R>,
-    ahead: usize,
-) {
-    let mut peak = row::find_peak(simd, &rows.unwrap_or(out)[..classes.min(out.len())]);
-    for i in 0..out.len() / classes {
-        let (out, behind) = out[i * classes..].split_at_mut(classes);
-        let row = rows.map(|rows| &rows[i * classes..(i + 1) * classes]);
-        let behind = rows.map_or(&*behind, |rows| &rows[(i + 1) * classes..]);
-        let next = &behind[..classes.min(behind.len())];
-        let tempering = &temperings.of_row(i);
-        let ahead = if next.is_empty() { 0 } else { ahead };
-        peak = row::softmax_of_peak(simd, peak, row, out, tempering, space, next, ahead);
     }
 }
 

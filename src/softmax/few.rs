@@ -19,11 +19,20 @@ use crate::exp::{Shift, weight};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{ROUND, Tempering, Temperings, round};
 use crate::softmax::product::Multiplier;
-use crate::softmax::row::{self, LANES, Space};
-use crate::softmax::turn::{Column, Gather, Scatter};
+use crate::softmax::row::{self, LANES, Lanes, Space};
+use crate::softmax::turn::{Ahead, Column, Gather, Scatter};
 
-/// Rows up to this long are done here.
+/// Rows up to this long are done here, and their sums are made class after class.
 pub(crate) const FEW: usize = 32;
+
+/// Whether softmax of rows that are longer is done here as well, with the sums of `row.rs`, whose bits they are: where most lanes
+/// of the last group have a row, and up to the length where the rows themselves are as fast, which is less where they come
+/// from memory.
+#[inline(always)]
+pub(crate) fn are_some(rows: usize, classes: usize, large: bool) -> bool {
+    classes <= if large { 2 * FEW } else { 4 * FEW }
+        && (rows >= 4 * LANES || rows % LANES > LANES / 2)
+}
 
 /// How many rows of a type that must be converted are taken together.
 pub(crate) const BATCH: usize = 64;
@@ -39,16 +48,23 @@ pub(crate) fn softmax<S: Simd, R: Real>(
     first: usize,
     space: &mut Space<R>,
 ) {
-    if out.len() <= LANES * classes {
-        side_by_side::<_, _, 1>(simd, rows, out, classes, temperings, first, space);
+    if classes > FEW {
+        let mut columns = vec![Column::of(R::ZERO); classes];
+        side_by_side::<_, _, 1>(simd, rows, out, &mut columns, temperings, first, space);
+    } else if out.len() > LANES * classes {
+        let mut columns = [Column::of(R::ZERO); 2 * FEW];
+        let columns = &mut columns[..2 * classes];
+        side_by_side::<_, _, 2>(simd, rows, out, columns, temperings, first, space);
     } else {
-        side_by_side::<_, _, 2>(simd, rows, out, classes, temperings, first, space);
+        let mut columns = [Column::of(R::ZERO); FEW];
+        let columns = &mut columns[..classes];
+        side_by_side::<_, _, 1>(simd, rows, out, columns, temperings, first, space);
     }
 }
 
 /// Sixteen rows on their way.
-struct Group<R: Real> {
-    columns: [Column<R>; FEW],
+struct Group<'a, R: Real> {
+    columns: &'a mut [Column<R>],
     lanes: PerRow<R>,
 }
 
@@ -60,14 +76,16 @@ fn side_by_side<S: Simd, R: Real, const N: usize>(
     simd: S,
     rows: Option<&[R]>,
     out: &mut [R],
-    classes: usize,
+    columns: &mut [Column<R>],
     temperings: &Temperings<R>,
     first: usize,
     space: &mut Space<R>,
 ) {
+    let classes = columns.len() / N;
     let size = LANES * classes;
+    let mut columns = columns.chunks_exact_mut(classes);
     let mut groups: [Group<R>; N] = std::array::from_fn(|_| Group {
-        columns: [Column::of(R::ZERO); FEW],
+        columns: columns.next().expect("columns for each group"),
         lanes: PerRow::new(temperings),
     });
     for (k, out) in out.chunks_mut(N * size).enumerate() {
@@ -77,26 +95,26 @@ fn side_by_side<S: Simd, R: Real, const N: usize>(
         for (g, rows) in rows.unwrap_or(out).chunks(size).enumerate() {
             let Group { columns, lanes } = &mut groups[g];
             lanes.temper_rows(temperings, first + g * LANES, rows.len() / classes);
-            simd.call(Gather { rows, columns: &mut columns[..classes], max: &mut lanes.max });
+            simd.call(Gather { rows, columns, max: &mut lanes.max });
         }
         for Group { lanes, .. } in &mut *groups {
             simd.call(Plans { lanes });
         }
-        for Group { columns, lanes } in &mut *groups {
-            simd.call(Weigh { columns: &mut columns[..classes], lanes });
-        }
-        for Group { columns, lanes } in &mut *groups {
-            simd.call(AddUp { columns: &columns[..classes], lanes });
+        for (g, out) in out.chunks(size).enumerate() {
+            let Group { columns, lanes } = &mut groups[g];
+            let rows = rows.map_or(out, |rows| &rows[g * size..g * size + out.len()]);
+            weigh(simd, columns, lanes, Some(Ahead::of(rows, N)));
         }
         for Group { lanes, .. } in &mut *groups {
             simd.call(Invert { lanes });
         }
-        for Group { columns, lanes } in &mut *groups {
-            simd.call(Multiply { columns: &mut columns[..classes], by: &lanes.inverse });
+        for (g, out) in out.chunks(size).enumerate() {
+            let Group { columns, lanes } = &mut groups[g];
+            simd.call(Multiply { columns, by: &lanes.inverse, ahead: Ahead::of(out, N) });
         }
         for (g, out) in out.chunks_mut(size).enumerate() {
             let Group { columns, lanes } = &groups[g];
-            let (columns, which) = (&columns[..classes], &lanes.ordinary);
+            let which = &lanes.ordinary;
             if simd.call(Scatter { columns, which, out }) {
                 continue;
             }
@@ -262,10 +280,86 @@ impl<R: Real> Kernel for Plans<'_, R> {
     }
 }
 
+/// The weights of sixteen rows, in place, and their sums: class after class, or as `row.rs` has them, class j to the virtual lane
+/// j mod 16.
+#[inline(always)]
+pub(crate) fn weigh<S: Simd, R: Real>(
+    simd: S,
+    columns: &mut [Column<R>],
+    lanes: &mut PerRow<R>,
+    ahead: Option<Ahead<R>>,
+) {
+    if columns.len() <= FEW {
+        simd.call(Weigh { columns, lanes, ahead, first: 0 });
+        simd.call(AddUp { columns, lanes });
+    } else {
+        weigh_as_rows(simd, columns, lanes, ahead);
+    }
+}
+
+#[inline(always)]
+fn weigh_as_rows<S: Simd, R: Real>(
+    simd: S,
+    columns: &mut [Column<R>],
+    lanes: &mut PerRow<R>,
+    ahead: Option<Ahead<R>>,
+) {
+    let mut sums = [Lanes::ZERO; LANES];
+    for (k, columns) in columns.chunks_mut(2 * LANES).enumerate() {
+        simd.call(Weigh { columns, lanes, ahead, first: k * 2 * LANES });
+        simd.call(AddUpAsRows { columns, sums: &mut sums });
+    }
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        let (left, right) = sums.split_at_mut(width);
+        for (left, right) in left.iter_mut().zip(right) {
+            simd.one_by_one();
+            for i in 0..LANES {
+                let (a, b) = (left.total[i], right.total[i]);
+                let (a, b) = ((a, left.correction[i]), (b, right.correction[i]));
+                (left.total[i], left.correction[i]) = R::join(a, b);
+            }
+        }
+    }
+    (lanes.total.0, lanes.correction.0) = (sums[0].total, sums[0].correction);
+}
+
+/// Up to thirty-two classes to the virtual lanes, in pairs where there are pairs of whole chunks.
+struct AddUpAsRows<'a, R> {
+    columns: &'a [Column<R>],
+    sums: &'a mut [Lanes; LANES],
+}
+
+impl<R: Real> Kernel for AddUpAsRows<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let AddUpAsRows { columns, sums } = self;
+        let (chunks, _) = columns.as_chunks::<LANES>();
+        if let [first, second] = chunks {
+            for ((first, second), sum) in first.iter().zip(second).zip(sums) {
+                simd.one_by_one();
+                R::accumulate(&[*first, *second], &mut sum.total, &mut sum.correction);
+            }
+            return;
+        }
+        for (k, column) in columns.iter().enumerate() {
+            simd.one_by_one();
+            let sum = &mut sums[k % LANES];
+            R::accumulate(std::slice::from_ref(column), &mut sum.total, &mut sum.correction);
+        }
+    }
+}
+
 /// The weights, in place.
-pub(crate) struct Weigh<'a, R: Real> {
-    pub(crate) columns: &'a mut [Column<R>],
-    pub(crate) lanes: &'a PerRow<R>,
+struct Weigh<'a, R: Real> {
+    columns: &'a mut [Column<R>],
+    lanes: &'a PerRow<R>,
+    ahead: Option<Ahead<R>>,
+    /// Which of the classes is the first.
+    first: usize,
 }
 
 impl<R: Real> Kernel for Weigh<'_, R> {
@@ -274,8 +368,11 @@ impl<R: Real> Kernel for Weigh<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let shifts = self.lanes.shifts();
-        for column in &mut *self.columns {
+        for (class, column) in self.columns.iter_mut().enumerate() {
             simd.one_by_one();
+            if let Some(ahead) = self.ahead {
+                ahead.read(simd, self.first + class);
+            }
             let mut weights = *column;
             for i in 0..LANES {
                 weights[i] = weight(column[i], &shifts.of(i));
@@ -286,9 +383,9 @@ impl<R: Real> Kernel for Weigh<'_, R> {
 }
 
 /// The sums of the weights, class after class.
-pub(crate) struct AddUp<'a, R: Real> {
-    pub(crate) columns: &'a [Column<R>],
-    pub(crate) lanes: &'a mut PerRow<R>,
+struct AddUp<'a, R: Real> {
+    columns: &'a [Column<R>],
+    lanes: &'a mut PerRow<R>,
 }
 
 impl<R: Real> Kernel for AddUp<'_, R> {
@@ -382,6 +479,7 @@ impl<R: Real> Multipliers<R> {
 pub(crate) struct Multiply<'a, R: Real> {
     pub(crate) columns: &'a mut [Column<R>],
     pub(crate) by: &'a Multipliers<R>,
+    pub(crate) ahead: Ahead<R>,
 }
 
 impl<R: Real> Kernel for Multiply<'_, R> {
@@ -390,8 +488,9 @@ impl<R: Real> Kernel for Multiply<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let by = *self.by;
-        for column in self.columns {
+        for (class, column) in self.columns.iter_mut().enumerate() {
             simd.one_by_one();
+            self.ahead.write(simd, class);
             *column = by.times(column);
         }
     }

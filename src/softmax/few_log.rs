@@ -17,7 +17,7 @@ use crate::softmax::few::{FEW, PerRow, Plans};
 use crate::softmax::log;
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::{LANES, Space};
-use crate::softmax::turn::{Column, Gather, Scatter};
+use crate::softmax::turn::{Ahead, Column, Gather, Scatter};
 
 /// From a maximum this large on, the distance of an entry may overflow.
 const FARTHEST: f64 = power_of_two(900);
@@ -98,7 +98,7 @@ impl<R: Real> Group<R> {
         let columns = &mut self.columns[..classes];
         simd.call(Gather { rows, columns, max: &mut self.lanes.max });
         simd.call(Plans { lanes: &mut self.lanes });
-        simd.call(Weigh { group: self, classes });
+        simd.call(Weigh { group: self, classes, ahead: Ahead::of(rows, 1) });
         simd.call(Finish { group: self, classes });
     }
 }
@@ -119,7 +119,7 @@ pub(crate) fn log_softmax<S: Simd, R: Real>(
         let (start, first) = (k * LANES * classes, first + k * LANES);
         let rows = rows.map(|rows| &rows[start..start + out.len()]);
         group.fill(simd, rows.unwrap_or(out), classes, temperings, first);
-        simd.call(Subtract { group: &mut group, classes });
+        simd.call(Subtract { group: &mut group, classes, ahead: Ahead::of(out, 1) });
         let columns = &group.columns[..classes];
         simd.call(Scatter { columns, which: &group.ordinary, out });
         for (i, out) in out.chunks_exact_mut(classes).enumerate() {
@@ -161,6 +161,7 @@ pub(crate) fn log_sum_exp<S: Simd, R: Real>(
 struct Weigh<'a, R: Real> {
     group: &'a mut Group<R>,
     classes: usize,
+    ahead: Ahead<R>,
 }
 
 impl<R: Real> Kernel for Weigh<'_, R> {
@@ -168,11 +169,13 @@ impl<R: Real> Kernel for Weigh<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Weigh { group, classes } = self;
+        let Weigh { group, classes, ahead } = self;
         let (shifts, max) = (group.lanes.shifts(), group.lanes.max);
         let mut maxima = Column::of(R::ZERO);
-        for (column, others) in group.columns[..classes].iter().zip(&mut group.others) {
+        let columns = group.columns[..classes].iter().zip(&mut group.others);
+        for (class, (column, others)) in columns.enumerate() {
             simd.one_by_one();
+            ahead.read(simd, class);
             let (mut below, mut count) = (Column::of(R::ZERO), maxima);
             for i in 0..LANES {
                 let x = column[i];
@@ -293,6 +296,7 @@ impl LogSum {
 struct Subtract<'a, R: Real> {
     group: &'a mut Group<R>,
     classes: usize,
+    ahead: Ahead<R>,
 }
 
 impl<R: Real> Kernel for Subtract<'_, R> {
@@ -300,10 +304,11 @@ impl<R: Real> Kernel for Subtract<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Subtract { group, classes } = self;
+        let Subtract { group, classes, ahead } = self;
         let (max, inverse, logs) = (group.lanes.max, group.inverse, group.log_normaliser);
-        for column in &mut group.columns[..classes] {
+        for (class, column) in group.columns[..classes].iter_mut().enumerate() {
             simd.one_by_one();
+            ahead.write(simd, class);
             let mut log = *column;
             for i in 0..LANES {
                 log[i] = log_p(column[i], max[i].to_f64(), inverse.of(i), logs.of(i));

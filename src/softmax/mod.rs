@@ -6,10 +6,10 @@ mod converted;
 pub(crate) mod few;
 mod few_log;
 pub(crate) mod log;
+pub(crate) mod parked;
 pub(crate) mod plan;
 pub(crate) mod product;
 pub(crate) mod row;
-pub(crate) mod streamed;
 pub(crate) mod turn;
 
 use crate::compiled::Runs;
@@ -333,7 +333,7 @@ fn map<T: Element>(
             return;
         }
     }
-    let large = streamed::is_large::<T>(out.len());
+    let large = parked::is_large::<T>(out.len());
     T::run(Map { function, logits, taus, out, classes, large });
 }
 

@@ -384,28 +384,6 @@ pub(crate) fn softmax<S: Simd, R: Real>(
     }
 }
 
-/// The same where the peak is known; gives that of the next row, whose sweep fills the time in which this one waits for its
-/// sum and the division.
-#[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "a row and all that is known of it")]
-pub(crate) fn softmax_of_peak<S: Simd, R: Real>(
-    simd: S,
-    peak: Peak<R>,
-    row: Option<&[R]>,
-    out: &mut [R],
-    tempering: &Tempering<R>,
-    space: &mut Space<R>,
-    next: &[R],
-    ahead: usize,
-) -> Peak<R> {
-    let sum = weigh(simd, peak, row, out, tempering, space, ahead, ahead);
-    let next = find_peak(simd, next);
-    if let Some(sum) = sum {
-        normalise(simd, out, sum);
-    }
-    next
-}
-
 /// The weights of a row in `out`, and their sum; none where the answer is there instead, which needs no weights.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "a row and all that is known of it")]
@@ -455,6 +433,13 @@ pub(super) fn weigh<S: Simd, R: Real>(
         (start, added) = (end, whole);
     }
     Some(lanes.sum::<R>())
+}
+
+/// So many numbers that begin with a line of the cache.
+pub(super) fn aligned<R: Real>(space: &mut Vec<R>, len: usize) -> &mut [R] {
+    space.resize(len + LINE, R::ZERO);
+    let lead = unaligned(space);
+    &mut space[lead..lead + len]
 }
 
 /// How many numbers lie before the first line of the cache: vectors that straddle two lines are written at

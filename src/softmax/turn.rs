@@ -57,11 +57,35 @@ fn next_tile(first: usize, classes: usize, width: usize) -> Option<usize> {
     (first < last).then(|| if first + width < last { first + width } else { last })
 }
 
-/// The lines of the cache that are to be asked for when some numbers are at hand.
-#[inline(always)]
-fn ahead<R>(numbers: &[R]) -> impl Iterator<Item = *const u8> {
-    let first = numbers.as_ptr().cast::<u8>().wrapping_add(AHEAD);
-    (0..size_of_val(numbers)).step_by(64).map(move |at| first.wrapping_add(at))
+/// Memory that is asked for while rows are computed, a part with each class: at once it would be waited for.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead<R>(*const R);
+
+impl<R> Ahead<R> {
+    /// As much as sixteen rows take, so many times as much further on, or what is far enough.
+    #[inline(always)]
+    pub(crate) fn of(rows: &[R], groups: usize) -> Self {
+        let distance = (groups * rows.len()).max(AHEAD / size_of::<R>());
+        Ahead(rows.as_ptr().wrapping_add(distance))
+    }
+
+    /// The part of a class, to be read.
+    #[inline(always)]
+    pub(crate) fn read<S: Simd>(self, simd: S, class: usize) {
+        self.lines(class).for_each(|line| simd.prefetch_read(line));
+    }
+
+    /// The same, to be written.
+    #[inline(always)]
+    pub(crate) fn write<S: Simd>(self, simd: S, class: usize) {
+        self.lines(class).for_each(|line| simd.prefetch_write(line));
+    }
+
+    #[inline(always)]
+    fn lines(self, class: usize) -> impl Iterator<Item = *const R> {
+        let line = 64 / size_of::<R>();
+        (0..LANES).step_by(line).map(move |k| self.0.wrapping_add(class * LANES + k))
+    }
 }
 
 /// Entry j of row i to column j, lane i, and the maximum of each row, NaN where it holds one. Lanes beyond the rows keep what they
@@ -78,9 +102,6 @@ impl<R: Real> Kernel for Gather<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Gather { rows, columns, max } = self;
-        for line in ahead(rows) {
-            simd.prefetch_read(line);
-        }
         let classes = columns.len();
         if rows.len() < LANES * classes || classes == 1 {
             for (i, row) in rows.chunks_exact(classes).enumerate() {
@@ -172,9 +193,6 @@ impl<R: Real> Kernel for Scatter<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> bool {
         let Scatter { columns, which, out } = self;
-        for line in ahead(out) {
-            simd.prefetch_write(line);
-        }
         let classes = columns.len();
         let all = which.iter().fold(true, |all, &row| all & row);
         if out.len() < LANES * classes || classes == 1 || !all {
@@ -200,13 +218,13 @@ impl<R: Real> Kernel for Scatter<'_, R> {
             return true;
         }
         for half in 0..LANES / TILE {
-            let out = &mut out[half * TILE * classes..];
+            let start = half * TILE * classes;
             let mut next = Some(0);
             while let Some(first) = next {
                 simd.one_by_one();
                 let columns = &columns[first..first + TILE];
                 let turned = R::transpose(simd, from_fn(|j| tile_of(&columns[j][half * TILE..])));
-                put_eights(&turned, &mut out[first..], classes);
+                put_eights(&turned, &mut out[start + first..], classes);
                 next = next_tile(first, classes, TILE);
             }
         }

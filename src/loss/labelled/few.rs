@@ -11,7 +11,7 @@ use crate::softmax::few::{Multipliers, PerRow, Plans, Shifts};
 use crate::softmax::plan::Temperings;
 use crate::softmax::product::Multiplier;
 use crate::softmax::row::LANES;
-use crate::softmax::turn::{Column, Gather, Scatter};
+use crate::softmax::turn::{Ahead, Column, Gather, Scatter};
 
 /// Sixteen rows on their way.
 pub(super) struct Group<R: Real> {
@@ -117,18 +117,19 @@ impl<R: Real> Group<R> {
         for i in 0..LANES {
             self.label[i] = self.columns[self.at[i]][i];
         }
+        let ahead = Ahead::of(rows, 1);
         if R::IN_DOUBLE {
-            simd.call(Weigh { group: self });
+            simd.call(Weigh { group: self, ahead });
             simd.call(AddUp { columns: &mut self.others, sums: &mut self.sums.rest });
             simd.call(AddUp { columns: &mut self.moments, sums: &mut self.sums.first });
         } else {
-            simd.call(WeighAndAdd { group: self });
+            simd.call(WeighAndAdd { group: self, ahead });
         }
         for i in 0..LANES {
             self.label_weight[i] = self.columns[self.at[i]][i];
         }
         simd.call(Finish { group: self });
-        simd.call(Multiply { group: self });
+        simd.call(Multiply { group: self, ahead: Ahead::of(out, 1) });
         simd.call(Scatter { columns: &self.columns, which: &self.ordinary, out });
     }
 }
@@ -188,6 +189,7 @@ impl<R: Real> Weights<R> {
 /// The weights, in place, and what the sums are made of.
 struct Weigh<'a, R: Real> {
     group: &'a mut Group<R>,
+    ahead: Ahead<R>,
 }
 
 impl<R: Real> Kernel for Weigh<'_, R> {
@@ -195,12 +197,13 @@ impl<R: Real> Kernel for Weigh<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Weigh { group } = self;
+        let Weigh { group, ahead } = self;
         let weights = Weights::new(group);
         let mut sums = weights.sums();
-        let columns = group.columns.iter_mut();
-        for ((column, others), moments) in columns.zip(&mut group.others).zip(&mut group.moments) {
+        let columns = group.columns.iter_mut().zip(&mut group.others).zip(&mut group.moments);
+        for (class, ((column, others), moments)) in columns.enumerate() {
             simd.one_by_one();
+            ahead.read(simd, class);
             let of = weights.of_class(column, &mut sums);
             (*column, *others, *moments) = (of.weights, of.others, of.moments);
         }
@@ -240,6 +243,7 @@ impl<R: Real> Kernel for AddUp<'_, R> {
 /// The weights, in place, and their sums, which f64 holds: two classes together, then to the totals.
 struct WeighAndAdd<'a, R: Real> {
     group: &'a mut Group<R>,
+    ahead: Ahead<R>,
 }
 
 impl<R: Real> Kernel for WeighAndAdd<'_, R> {
@@ -247,12 +251,14 @@ impl<R: Real> Kernel for WeighAndAdd<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let WeighAndAdd { group } = self;
+        let WeighAndAdd { group, ahead } = self;
         let weights = Weights::new(group);
         let mut sums = weights.sums();
         let (pairs, odd) = group.columns.as_chunks_mut::<2>();
-        for [one, two] in pairs {
+        for (pair, [one, two]) in pairs.iter_mut().enumerate() {
             simd.one_by_one();
+            ahead.read(simd, 2 * pair);
+            ahead.read(simd, 2 * pair + 1);
             let a = weights.of_class(one, &mut sums);
             let b = weights.of_class(two, &mut sums);
             let (mut rest, mut first) = (sums.rest, sums.first);
@@ -328,6 +334,7 @@ impl<R: Real> Kernel for Finish<'_, R> {
 /// Weights to gradients, in place.
 struct Multiply<'a, R: Real> {
     group: &'a mut Group<R>,
+    ahead: Ahead<R>,
 }
 
 impl<R: Real> Kernel for Multiply<'_, R> {
@@ -335,11 +342,13 @@ impl<R: Real> Kernel for Multiply<'_, R> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Group { columns, multipliers, labels, of_label, .. } = self.group;
+        let Multiply { group, ahead } = self;
+        let Group { columns, multipliers, labels, of_label, .. } = group;
         let by = *multipliers;
         let (labels, of_label, mut class) = (*labels, *of_label, R::ZERO);
-        for column in columns {
+        for (place, column) in columns.iter_mut().enumerate() {
             simd.one_by_one();
+            ahead.write(simd, place);
             let mut gradient = *column;
             for i in 0..LANES {
                 let product = by.of(i).times(column[i]);
