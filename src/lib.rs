@@ -66,6 +66,7 @@
 #![cfg_attr(not(feature = "rayon"), allow(dead_code))]
 
 #[cfg(feature = "ndarray")]
+mod aligned;
 mod axis;
 mod compiled;
 mod double;

@@ -12,6 +12,7 @@
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::transpose::lies_across;
+use crate::aligned::Aligned;
 use crate::compiled::Runs;
 use crate::element::{Element, Real};
 use crate::simd::{Kernel, Simd, Stream};
@@ -173,7 +174,7 @@ impl<L: AsRef<[R]>, R: Real> Kernel for Read<'_, L, R> {
             for (strip, (chunk, peak)) in chunks.iter().zip(&mut *peaks).enumerate() {
                 simd.one_by_one();
                 simd.prefetch_read(ahead.wrapping_add(strip * LANES));
-                let chunk = Column(*chunk);
+                let chunk = Aligned(*chunk);
                 scratch[strip * stride + class] = chunk;
                 *peak = larger(peak, &chunk);
             }

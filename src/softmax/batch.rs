@@ -1,5 +1,6 @@
 //! Batches of rows: which row function runs on which row, at which temperature.
 
+use crate::aligned::aligned;
 use crate::element::{Element, Real};
 use crate::parallel::Job;
 use crate::rows::Rows;
@@ -84,16 +85,15 @@ impl<T: Element> Kernel for Map<'_, T> {
                 map(simd, function, row, out, &tempering, &mut space, ahead);
             } else {
                 // f16, bf16: the row in f32, and back.
-                wide_out.resize(classes, T::Real::ZERO);
+                let wide_out = aligned(&mut wide_out, classes, classes);
                 if matches!(function, Function::Softmax) {
-                    wide.resize(classes, T::Real::ZERO);
-                    let wide = [&mut wide[..], &mut wide_out];
+                    let wide = [aligned(&mut wide, classes, classes), wide_out];
                     converted::softmax(simd, row, out, wide, &tempering, &mut space, ahead);
                     continue;
                 }
                 let row = Some(in_real(row.unwrap_or(out), &mut wide));
-                map(simd, function, row, &mut wide_out, &tempering, &mut space, 0);
-                T::write(&wide_out, out);
+                map(simd, function, row, wide_out, &tempering, &mut space, 0);
+                T::write(wide_out, out);
             }
         }
     }

@@ -7,8 +7,8 @@ use crate::softmax::plan::Tempering;
 use crate::softmax::product::Multiplier;
 use crate::softmax::row::{Peak, Peaks, Space, WIDE, of_lanes, raised, weigh};
 
-/// Softmax of a row into `out`, which holds the row itself where `row` is `None`; `wide` and `p` are as long, in the type that
-/// is computed in.
+/// Softmax of a row of at least a line into `out`, which holds the row itself where `row` is `None`; `wide` and `p` are as long,
+/// in the type that is computed in.
 #[inline(always)]
 pub(super) fn softmax<S: Simd, T: Element>(
     simd: S,
@@ -23,13 +23,7 @@ pub(super) fn softmax<S: Simd, T: Element>(
     let Some(sum) = weigh(simd, peak, Some(wide), p, tempering, space, 0, 0) else {
         return T::write(p, out);
     };
-    let by = Multiplier::inverse(sum);
-    let ((chunks, tail), (lines, out_tail)) = (p.as_chunks(), out.as_chunks_mut());
-    simd.call(NormaliseAndWrite::<T> { chunks, by, lines, ahead });
-    let (mut last, mut to) = ([T::Real::ZERO; WIDE], [[T::of_f64(0.0); WIDE]]);
-    last[..tail.len()].copy_from_slice(tail);
-    simd.call(NormaliseAndWrite { chunks: &[last], by, lines: &mut to, ahead: 0 });
-    out_tail.copy_from_slice(&to[0][..tail.len()]);
+    simd.call(NormaliseAndWrite { weights: p, by: Multiplier::inverse(sum), out, ahead });
 }
 
 /// Converts a row and finds its peak.
@@ -41,22 +35,15 @@ fn read_and_find_peak<S: Simd, T: Element>(
     ahead: usize,
 ) -> Peak<T::Real> {
     let mut peaks = Peaks::NONE;
-    let (lines, tail) = row.as_chunks::<WIDE>();
-    let (tos, tail_to) = to.as_chunks_mut();
-    simd.call(ReadAndRaise { lines, to: tos, peaks: &mut peaks, ahead });
-    if !tail.is_empty() {
-        let (mut last, mut to) = ([T::of_f64(f64::NEG_INFINITY); WIDE], [[T::Real::ZERO; WIDE]]);
-        last[..tail.len()].copy_from_slice(tail);
-        simd.call(ReadAndRaise { lines: &[last], to: &mut to, peaks: &mut peaks, ahead: 0 });
-        tail_to.copy_from_slice(&to[0][..tail.len()]);
-    }
+    simd.call(ReadAndRaise { row, to, peaks: &mut peaks, ahead });
     of_lanes(peaks)
 }
 
-/// The first sweep.
+/// The first sweep. The last line of a row that does not end with one overlaps with the one before, in both sweeps: what is done
+/// twice comes out the same.
 struct ReadAndRaise<'a, T: Element> {
-    lines: &'a [[T; WIDE]],
-    to: &'a mut [[T::Real; WIDE]],
+    row: &'a [T],
+    to: &'a mut [T::Real],
     peaks: &'a mut Peaks<T::Real>,
     /// How many numbers further on to fetch from memory meanwhile.
     ahead: usize,
@@ -67,22 +54,29 @@ impl<T: Element> Kernel for ReadAndRaise<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Peaks { mut best, mut nan } = *self.peaks;
-        for (line, to) in self.lines.iter().zip(self.to) {
-            simd.prefetch_read(line.as_ptr().wrapping_add(self.ahead));
+        let ReadAndRaise { row, to, peaks, ahead } = self;
+        let Peaks { mut best, mut nan } = *peaks;
+        let (lines, tos) = (row.as_chunks::<WIDE>().0, to.as_chunks_mut::<WIDE>().0);
+        for (line, to) in lines.iter().zip(tos) {
+            simd.prefetch_read(line.as_ptr().wrapping_add(ahead));
             let chunk = T::widen(simd, line);
             *to = chunk;
             (best, nan) = raised(&chunk, best, nan);
         }
-        *self.peaks = Peaks { best, nan };
+        if let (Some(line), Some(to)) = (row.last_chunk(), to.last_chunk_mut()) {
+            let chunk = T::widen(simd, line);
+            *to = chunk;
+            (best, nan) = raised(&chunk, best, nan);
+        }
+        *peaks = Peaks { best, nan };
     }
 }
 
 /// The last sweep.
 struct NormaliseAndWrite<'a, T: Element> {
-    chunks: &'a [[T::Real; WIDE]],
+    weights: &'a [T::Real],
     by: Multiplier<T::Real>,
-    lines: &'a mut [[T; WIDE]],
+    out: &'a mut [T],
     ahead: usize,
 }
 
@@ -91,14 +85,23 @@ impl<T: Element> Kernel for NormaliseAndWrite<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let NormaliseAndWrite { chunks, by, lines, ahead } = self;
+        let NormaliseAndWrite { weights, by, out, ahead } = self;
+        let (chunks, lines) = (weights.as_chunks().0, out.as_chunks_mut().0);
         for (chunk, line) in chunks.iter().zip(lines) {
             simd.prefetch_write(line.as_ptr().wrapping_add(ahead));
-            let mut p = [T::Real::ZERO; WIDE];
-            for i in 0..WIDE {
-                p[i] = by.times(chunk[i]);
-            }
-            *line = T::narrow(simd, &p);
+            *line = T::narrow(simd, &all_times(chunk, &by));
+        }
+        if let (Some(chunk), Some(line)) = (weights.last_chunk(), out.last_chunk_mut()) {
+            *line = T::narrow(simd, &all_times(chunk, &by));
         }
     }
+}
+
+#[inline(always)]
+fn all_times<R: Real>(weights: &[R; WIDE], by: &Multiplier<R>) -> [R; WIDE] {
+    let mut p = *weights;
+    for i in 0..WIDE {
+        p[i] = by.times(weights[i]);
+    }
+    p
 }

@@ -7,11 +7,12 @@
 //! In `row.rs` they are parked in the result: its lines are written twice, by vectors that straddle two of them, and where the
 //! result is larger than caches are, its memory is read before it is written, for nothing.
 
+use crate::aligned::{aligned, unaligned};
 use crate::element::Real;
 use crate::simd::{Kernel, Simd, Stream};
 use crate::softmax::plan::{BLOCK, Temperings};
 use crate::softmax::product::Multiplier;
-use crate::softmax::row::{LANES, Space, aligned, find_peak, quotients, unaligned, weigh};
+use crate::softmax::row::{LANES, Space, find_peak, quotients, weigh};
 
 /// A result of so many bytes leaves no cache of one core in peace: nor would any of it be there when it is read.
 const STREAMED: usize = 1 << 23;
@@ -47,7 +48,7 @@ pub(super) fn softmax<S: Simd, R: Real>(
     large: bool,
 ) {
     let mut parked = Vec::new();
-    let parked = aligned(&mut parked, classes);
+    let parked = aligned(&mut parked, classes, classes);
     let large = large && classes >= 7 * BLOCK / 8;
     let stream = large.then(|| Stream::new(simd));
     let count = out.len() / classes;

@@ -20,6 +20,7 @@
 //! 4. Reductions that need log Z leave the maxima out and count them: Z = count·w(m) + rest, so that
 //!    ln Z keeps what a confident row leaves over.
 
+use crate::aligned::{aligned, unaligned};
 use crate::double::Double;
 use crate::element::{LINE, Real};
 use crate::exp::{Shift, weight};
@@ -347,9 +348,8 @@ fn rest_of_block<'a, S: Simd, R: Real>(
     ahead: usize,
 ) -> (&'a [R], &'a [R], f64) {
     let Space { staged, weights } = space;
-    weights.resize(BLOCK, R::ZERO);
     let block = plan.staged(block, staged);
-    let out = &mut weights[..block.len()];
+    let out = aligned(weights, BLOCK, block.len());
     let mut maxima = [R::ZERO; LANES];
     simd.call(Rest { block, out, plan, maxima: &mut maxima, ahead });
     (block, out, maxima.iter().map(|count| count.to_f64()).sum())
@@ -433,19 +433,6 @@ pub(super) fn weigh<S: Simd, R: Real>(
         (start, added) = (end, whole);
     }
     Some(lanes.sum::<R>())
-}
-
-/// So many numbers that begin with a line of the cache.
-pub(super) fn aligned<R: Real>(space: &mut Vec<R>, len: usize) -> &mut [R] {
-    space.resize(len + LINE, R::ZERO);
-    let lead = unaligned(space);
-    &mut space[lead..lead + len]
-}
-
-/// How many numbers lie before the first line of the cache: vectors that straddle two lines are written at
-/// half the speed.
-pub(super) fn unaligned<R>(out: &[R]) -> usize {
-    out.as_ptr().align_offset(64).min(out.len())
 }
 
 /// The third sweep.

@@ -1,49 +1,14 @@
 //! Sixteen rows to columns, one row in each lane, and back: in registers, and the memory of later rows is asked for.
 
 use std::array::from_fn;
-use std::borrow::Borrow;
-use std::ops::{Deref, DerefMut};
 
+use crate::aligned::Aligned;
 use crate::element::Real;
 use crate::simd::{Kernel, Simd, put_eights, tile};
 use crate::softmax::row::{AHEAD, LANES};
 
-/// A number for each of sixteen rows: one class of them, most often. It begins with a line of the cache: vectors that straddle two
-/// of them are read and written at half the speed.
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-pub(crate) struct Column<T>(pub(crate) [T; LANES]);
-
-impl<T: Copy> Column<T> {
-    /// The same for all rows.
-    #[inline(always)]
-    pub(crate) const fn of(number: T) -> Self {
-        Column([number; LANES])
-    }
-}
-
-impl<T> Deref for Column<T> {
-    type Target = [T; LANES];
-
-    #[inline(always)]
-    fn deref(&self) -> &[T; LANES] {
-        &self.0
-    }
-}
-
-impl<T> DerefMut for Column<T> {
-    #[inline(always)]
-    fn deref_mut(&mut self) -> &mut [T; LANES] {
-        &mut self.0
-    }
-}
-
-impl<T> Borrow<[T; LANES]> for Column<T> {
-    #[inline(always)]
-    fn borrow(&self) -> &[T; LANES] {
-        &self.0
-    }
-}
+/// A number for each of sixteen rows: one class of them, most often.
+pub(crate) type Column<T> = Aligned<[T; LANES]>;
 
 /// Rows and columns that are exchanged in registers.
 const TILE: usize = 8;
@@ -125,7 +90,7 @@ impl<R: Real> Kernel for Gather<'_, R> {
                 simd.one_by_one();
                 let turned = R::columns(simd, tile(&rows[first..], classes));
                 for (column, turned) in columns[first..first + NARROW].iter_mut().zip(turned) {
-                    *column = Column(turned);
+                    *column = Aligned(turned);
                 }
                 next = next_tile(first, classes, NARROW);
             }

@@ -104,9 +104,7 @@ impl<R: Real> Kernel for Weigh<'_, R> {
             *out = weighed(chunk, &shift);
         }
         if !tail.is_empty() {
-            let mut last = [R::NEG_INFINITY; LANES];
-            last[..tail.len()].copy_from_slice(tail);
-            out_tail.copy_from_slice(&weighed(&last, &shift)[..tail.len()]);
+            R::put(simd, &weighed(&R::padded(simd, tail), &shift), out_tail);
         }
     }
 }
@@ -142,7 +140,7 @@ impl<R: Real> Kernel for AddOthers<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let AddOthers { weights, top, sums } = self;
         let (pairs, tail) = weights.as_chunks::<PAIR>();
         let mut maxima = sums.maxima;
@@ -152,9 +150,7 @@ impl<R: Real> Kernel for AddOthers<'_, R> {
             R::accumulate(&others, &mut total, &mut correction);
         }
         if !tail.is_empty() {
-            let mut last = [R::ZERO; PAIR];
-            last[..tail.len()].copy_from_slice(tail);
-            let others = others(&last, top, &mut maxima);
+            let others = others(&weights_to_pair(simd, tail), top, &mut maxima);
             R::accumulate(&others, &mut total, &mut correction);
         }
         (sums.maxima, sums.rest) = (maxima, Lanes { total, correction });
@@ -163,6 +159,28 @@ impl<R: Real> Kernel for AddOthers<'_, R> {
 
 /// Two chunks: the sums are added to once for both.
 const PAIR: usize = 2 * LANES;
+
+/// The last numbers of a row, and −∞ up to a pair.
+#[inline(always)]
+fn to_pair<S: Simd, R: Real>(simd: S, tail: &[R]) -> [R; PAIR] {
+    let (one, two) = tail.split_at(tail.len().min(LANES));
+    let mut pair = [R::NEG_INFINITY; PAIR];
+    pair[..LANES].copy_from_slice(&R::padded(simd, one));
+    if !two.is_empty() {
+        pair[LANES..].copy_from_slice(&R::padded(simd, two));
+    }
+    pair
+}
+
+/// Its last weights, and 0.
+#[inline(always)]
+fn weights_to_pair<S: Simd, R: Real>(simd: S, tail: &[R]) -> [R; PAIR] {
+    let mut pair = to_pair(simd, tail);
+    for weight in &mut pair {
+        *weight = if *weight > R::ZERO { *weight } else { R::ZERO };
+    }
+    pair
+}
 
 #[inline(always)]
 fn others<R: Real>(weights: &[R; PAIR], top: R, maxima: &mut [R; LANES]) -> [[R; LANES]; 2] {
@@ -191,7 +209,7 @@ impl<R: Real> Kernel for AddMoments<'_, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let AddMoments { block, weights, plan, sums } = self;
         let (max, floor) = (plan.max, plan.shift.floor);
         let (blocks, tail) = block.as_chunks::<PAIR>();
@@ -201,9 +219,7 @@ impl<R: Real> Kernel for AddMoments<'_, R> {
             R::accumulate(&moments(block, weights, max, floor), &mut total, &mut correction);
         }
         if !tail.is_empty() {
-            let (mut x, mut w) = ([floor; PAIR], [R::ZERO; PAIR]);
-            x[..tail.len()].copy_from_slice(tail);
-            w[..tail.len()].copy_from_slice(weights_tail);
+            let (x, w) = (to_pair(simd, tail), weights_to_pair(simd, weights_tail));
             R::accumulate(&moments(&x, &w, max, floor), &mut total, &mut correction);
         }
         sums.first = Lanes { total, correction };

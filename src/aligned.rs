@@ -1,0 +1,57 @@
+//! Memory that begins with a line of the cache: vectors that straddle two of them are read and written at half the speed, and a
+//! stack or a buffer may begin anywhere, at another place in each run.
+
+use std::borrow::Borrow;
+use std::ops::{Deref, DerefMut};
+
+use crate::element::{LINE, Real};
+
+/// What begins with a line.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+pub(crate) struct Aligned<A>(pub(crate) A);
+
+impl<T: Copy, const N: usize> Aligned<[T; N]> {
+    /// The same number N times.
+    #[inline(always)]
+    pub(crate) const fn of(number: T) -> Self {
+        Aligned([number; N])
+    }
+}
+
+impl<A> Deref for Aligned<A> {
+    type Target = A;
+
+    #[inline(always)]
+    fn deref(&self) -> &A {
+        &self.0
+    }
+}
+
+impl<A> DerefMut for Aligned<A> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut A {
+        &mut self.0
+    }
+}
+
+impl<T, const N: usize> Borrow<[T; N]> for Aligned<[T; N]> {
+    #[inline(always)]
+    fn borrow(&self) -> &[T; N] {
+        &self.0
+    }
+}
+
+/// So many numbers that begin with a line, in space for as many as there may be.
+#[inline(always)]
+pub(crate) fn aligned<R: Real>(space: &mut Vec<R>, most: usize, len: usize) -> &mut [R] {
+    space.resize(most + LINE, R::ZERO);
+    let lead = unaligned(space);
+    &mut space[lead..lead + len]
+}
+
+/// How many numbers lie before the first line.
+#[inline(always)]
+pub(crate) fn unaligned<R>(numbers: &[R]) -> usize {
+    numbers.as_ptr().align_offset(64).min(numbers.len())
+}
