@@ -65,8 +65,8 @@
 // Without threads nothing is ever split.
 #![cfg_attr(not(feature = "rayon"), allow(dead_code))]
 
-#[cfg(feature = "ndarray")]
 mod aligned;
+#[cfg(feature = "ndarray")]
 mod axis;
 mod compiled;
 mod double;

@@ -16,7 +16,7 @@ use crate::aligned::Aligned;
 use crate::compiled::Runs;
 use crate::element::{Element, Real};
 use crate::simd::{Kernel, Simd, Stream};
-use crate::softmax::few::{Invert, Multipliers, PerRow, Plans, larger, weigh};
+use crate::softmax::few::{Invert, Multipliers, PerRow, Plans, weigh};
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::{self, LANES, Space};
 use crate::softmax::turn::Column;
@@ -185,6 +185,18 @@ impl<L: AsRef<[R]>, R: Real> Kernel for Read<'_, L, R> {
             }
         }
     }
+}
+
+/// The larger one in each lane; a NaN on either side fails the comparison: it enters, and stays.
+#[inline(always)]
+#[expect(clippy::eq_op, reason = "a NaN is what differs from itself")]
+fn larger<R: Real>(max: &Column<R>, column: &Column<R>) -> Column<R> {
+    let mut larger = *max;
+    for i in 0..LANES {
+        let keep = (max[i] >= column[i]) | (max[i] != max[i]);
+        larger[i] = if keep { max[i] } else { column[i] };
+    }
+    larger
 }
 
 /// Strips of weights to lines of probabilities.

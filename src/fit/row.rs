@@ -16,6 +16,7 @@
 //! 3. f32 rows can be summed in f32, a group at a time, for a step that is only to come near, and with a
 //!    fourth moment comes nearer. What is reported comes from f64 weights, whatever the type.
 
+use crate::aligned::{aligned, unaligned};
 use crate::double::{Double, ldexp, power_of_two};
 use crate::element::Real;
 use crate::exp::{ln_sum_in_f64, power_for_sums, rounded_for_sums};
@@ -271,17 +272,24 @@ pub(super) struct Space<R> {
 /// A row as the questions that are answered in f64 want it.
 #[derive(Default)]
 struct Wide {
-    distances: Vec<[f64; LANES_F32]>,
+    distances: Vec<f64>,
+    /// How many of them there are.
+    len: usize,
     maxima: f64,
 }
 
 impl Wide {
     #[inline(always)]
     fn fill<S: Simd, R: Real>(&mut self, simd: S, row: &[R], max: R, ahead: usize) {
-        self.distances.resize(row.len().div_ceil(LANES_F32), [0.0; LANES_F32]);
+        self.len = row.len().next_multiple_of(LANES_F32);
+        let out = aligned(&mut self.distances, self.len, self.len).as_chunks_mut().0;
         let mut maxima = [0.0; LANES_F32];
-        simd.call(Widen { row, max, out: &mut self.distances, maxima: &mut maxima, ahead });
+        simd.call(Widen { row, max, out, maxima: &mut maxima, ahead });
         self.maxima = sum_of_lanes(maxima);
+    }
+
+    fn distances(&self) -> &[f64] {
+        &self.distances[unaligned(&self.distances)..][..self.len]
     }
 }
 
@@ -368,7 +376,7 @@ pub(super) fn of_row<S: Simd, R: Real>(
     };
     let (factor, ..) = base.factors();
     let mut sums = [[0.0; LANES_F64]; 7];
-    for block in wide.distances.as_flattened().chunks(BLOCK) {
+    for block in wide.distances().chunks(BLOCK) {
         let of_block = moments(simd, block, &[0.0; LANES_F64], factor, depth, 0);
         add_to_lanes::<f64, LANES_F64>(&mut sums, &of_block, depth.powers());
     }

@@ -194,13 +194,12 @@ pub(crate) fn tile<T, const N: usize, const M: usize>(
 ) -> [&[T; N]; M] {
     const { assert!(size_of::<T>() >= 4 && N <= 8 && M <= 16) };
     assert!(stride <= numbers.len() / (M - 1) && (M - 1) * stride + N <= numbers.len());
+    // Not known to be four strides: else each of sixteen places has a register, or the stack. So they are sums.
+    let four = std::hint::black_box(4 * stride);
+    let first = numbers.as_ptr();
     // SAFETY: M − 1 strides and N numbers are in the slice; nothing overflows, as a slice has no more than 2^61 numbers of four
     // bytes.
-    // In steps of four: their sums with the first four are addresses, and no registers.
-    let four = std::hint::black_box(4 * stride);
-    std::array::from_fn(|i| unsafe {
-        &*numbers.as_ptr().add(i % 4 * stride).add(i / 4 * four).cast()
-    })
+    std::array::from_fn(|i| unsafe { &*first.add(i % 4 * stride).add(i / 4 * four).cast() })
 }
 
 /// Eight times eight numbers to their places in `to`, `stride` from each to the next: where that is less than eight, each one is

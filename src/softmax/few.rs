@@ -245,18 +245,6 @@ pub(crate) fn max_exponent<R: Real>(max: R, shift: &Shift<R>, c: f64) -> f64 {
     if R::IN_DOUBLE { max.mul_add(shift.factor_low.to_f64(), exponent) } else { exponent }
 }
 
-/// The larger one in each lane; a NaN on either side fails the comparison: it enters, and stays.
-#[inline(always)]
-#[expect(clippy::eq_op, reason = "a NaN is what differs from itself")]
-pub(crate) fn larger<R: Real>(max: &Column<R>, column: &Column<R>) -> Column<R> {
-    let mut larger = *max;
-    for i in 0..LANES {
-        let keep = (max[i] >= column[i]) | (max[i] != max[i]);
-        larger[i] = if keep { max[i] } else { column[i] };
-    }
-    larger
-}
-
 /// The shift and the floor of each row.
 pub(crate) struct Plans<'a, R: Real> {
     pub(crate) lanes: &'a mut PerRow<R>,
