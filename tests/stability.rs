@@ -9,7 +9,7 @@ use softargmax::{
     softmax_rows, statistics,
 };
 
-const LENGTHS: [usize; 11] = [1, 2, 15, 16, 17, 31, 32, 33, 1000, 1025, 152_064];
+const LENGTHS: [usize; 13] = [1, 2, 15, 16, 17, 31, 32, 33, 100, 129, 1000, 1025, 152_064];
 
 /// A batch must be as large as this to be worked on by two threads.
 const SPLIT: usize = 128 * 1024;
@@ -210,33 +210,47 @@ fn alignment<T: Number>() {
     }
 }
 
-/// Results of more than 8 MiB, which go past the cache where rows are long, that begin anywhere in a line of it.
-fn large<T: Number>() {
-    let classes = 8211;
-    let rows = (8 << 20) / size_of::<T>() / classes + 1;
-    let mut logits = logits::<T>(rows * classes, 0.07, 0.0, 11);
-    for (row, odd) in [(1, f64::NAN), (4, f64::INFINITY), (7, f64::NEG_INFINITY)] {
-        logits[row * classes + 5000] = T::of(odd);
-    }
-    logits[9 * classes..10 * classes].fill(T::of(f64::NEG_INFINITY));
-    let taus: Vec<Temperature> = (0..rows)
-        .map(|i| Temperature::new([0.07, 0.07, 1e-30, 2.0, 0.0, f64::INFINITY][i % 6]).unwrap())
-        .collect();
-    let each = logits.chunks(classes).zip(&taus);
-    let want: Vec<u64> = each.flat_map(|(row, &tau)| bits(&softmax(row, tau).unwrap())).collect();
-    let logits = Rows::new(&logits, classes).unwrap();
-    on_every_isa(|isa| {
-        for (shift, threads) in [(0, 1), (3, 1), (16, 2)] {
-            let mut out = vec![T::of(0.5); shift + want.len() + 1];
-            with_threads(threads, || {
-                softmax_into(logits, &taus, &mut out[shift..shift + want.len()]).unwrap();
-            });
-            let (before, out) = out.split_at(shift);
-            let (out, behind) = out.split_at(want.len());
-            assert!(bits(out) == want, "{:?}, {isa:?}, {shift}, {threads} threads", T::DTYPE);
-            assert!([before, behind].concat().iter().all(|x| x.bits() == T::of(0.5).bits()));
+/// Rows of every kind in one batch, also in results of more than 8 MiB, where long ones go past the cache, that begin anywhere
+/// in a line of it.
+fn mixed<T: Number>() {
+    let many = |classes| (8 << 20) / size_of::<T>() / classes + 1;
+    for (rows, classes) in [
+        (25, 20),
+        (40, 100),
+        (many(35), 35),
+        (many(100), 100),
+        (many(999), 999),
+        (many(8211), 8211),
+    ] {
+        let mut logits = logits::<T>(rows * classes, 0.07, 0.0, 11);
+        for (row, odd) in [(1, f64::NAN), (4, f64::INFINITY), (7, f64::NEG_INFINITY)] {
+            logits[row * classes + classes / 2] = T::of(odd);
         }
-    });
+        logits[9 * classes..10 * classes].fill(T::of(f64::NEG_INFINITY));
+        let taus: Vec<Temperature> = (0..rows)
+            .map(|i| Temperature::new([0.07, 0.07, 1e-30, 2.0, 0.0, f64::INFINITY][i % 6]).unwrap())
+            .collect();
+        let each = logits.chunks(classes).zip(&taus);
+        let want: Vec<u64> =
+            each.flat_map(|(row, &tau)| bits(&softmax(row, tau).unwrap())).collect();
+        let view = Rows::new(&logits, classes).unwrap();
+        on_every_isa(|isa| {
+            let what = format!("{:?}, {rows} rows of {classes}, {isa:?}", T::DTYPE);
+            for (shift, threads) in [(0, 1), (3, 1), (16, 2)] {
+                let mut out = vec![T::of(0.5); shift + want.len() + 1];
+                with_threads(threads, || {
+                    softmax_into(view, &taus, &mut out[shift..shift + want.len()]).unwrap();
+                });
+                let (before, out) = out.split_at(shift);
+                let (out, behind) = out.split_at(want.len());
+                assert!(bits(out) == want, "{what}, {shift}, {threads} threads");
+                assert!([before, behind].concat().iter().all(|x| x.bits() == T::of(0.5).bits()));
+            }
+            let mut p = logits.clone();
+            softmax_in_place(RowsMut::new(&mut p, classes).unwrap(), &taus).unwrap();
+            assert!(bits(&p) == want, "in place: {what}");
+        });
+    }
 }
 
 macro_rules! same_bits {
@@ -258,8 +272,8 @@ macro_rules! same_bits {
             }
 
             #[test]
-            fn in_large_results() {
-                super::large::<$type>();
+            fn of_every_kind() {
+                super::mixed::<$type>();
             }
         }
     )*};

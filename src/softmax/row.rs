@@ -20,7 +20,7 @@
 //! 4. Reductions that need log Z leave the maxima out and count them: Z = count·w(m) + rest, so that
 //!    ln Z keeps what a confident row leaves over.
 
-use crate::aligned::{aligned, unaligned};
+use crate::aligned::{aligned, backwards, unaligned};
 use crate::double::Double;
 use crate::element::{LINE, Real};
 use crate::exp::{Shift, weight};
@@ -184,26 +184,36 @@ impl<R: Real> Kernel for Park<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Park { block, out, shift, ahead, write_ahead } = self;
-        let shift = *shift;
+        let (shift, backwards) = (*shift, backwards(block, out));
         let (chunks, tail) = block.as_chunks::<LANES>();
         let (outs, out_tail) = out.as_chunks_mut::<LANES>();
-        for (chunk, out) in chunks.iter().zip(outs) {
-            simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
-            simd.prefetch_write(out.as_ptr().wrapping_add(write_ahead));
-            let mut weights = [R::ZERO; LANES];
-            for i in 0..LANES {
-                weights[i] = weight(chunk[i], &shift);
+        let each = chunks.iter().zip(outs);
+        if backwards {
+            for (chunk, out) in each.rev() {
+                simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
+                simd.prefetch_write(out.as_ptr().wrapping_add(write_ahead));
+                *out = weights(chunk, &shift);
             }
-            *out = weights;
+        } else {
+            for (chunk, out) in each {
+                simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
+                simd.prefetch_write(out.as_ptr().wrapping_add(write_ahead));
+                *out = weights(chunk, &shift);
+            }
         }
         if !tail.is_empty() {
-            let mut last = R::padded(simd, tail);
-            for entry in &mut last {
-                *entry = weight(*entry, &shift);
-            }
-            R::put(simd, &last, out_tail);
+            R::put(simd, &weights(&R::padded(simd, tail), &shift), out_tail);
         }
     }
+}
+
+#[inline(always)]
+fn weights<R: Real>(chunk: &[R; LANES], shift: &Shift<R>) -> [R; LANES] {
+    let mut weights = *chunk;
+    for i in 0..LANES {
+        weights[i] = weight(chunk[i], shift);
+    }
+    weights
 }
 
 /// Adds the weights of a block to the lanes of a row. A sweep of its own over what is in the
