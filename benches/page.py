@@ -234,8 +234,8 @@ some of the next lanes read and some of the last ones written at every step of t
 {few}## Beside other crates
 
 {beside["bench"]}, {beside["machine"]}, {beside["isa"]}, commit {beside["commit"]}: `make bench-peers`, [peers.json](../benches/results/peers.json). Times over ours: below 1 the
-other one is faster. On a single row of a thousand in the cache rten-vecmath is about as fast, and on Zen 4 with AVX-512 it was the faster one on many
-rows of a thousand: what is done once for a row counts there, and so do sums in f64 and a quotient in two parts, which the last bits are owed to. From memory no one can be much faster
+other one is faster. On a single row of a thousand in the cache rten-vecmath is the faster one on Zen 4, and on many rows of a thousand
+it is as fast: what is done once for a row counts there, and so do sums in f64 and a quotient in two parts, which the last bits are owed to. From memory no one can be much faster
 than a copy, and one core's requests to memory bind both.
 
 {of_peers}
