@@ -17,8 +17,10 @@ use crate::softmax::row::{LANES, Space, find_peak, quotients, weigh};
 /// A result of so many bytes leaves no cache of one core in peace: nor would any of it be there when it is read.
 const STREAMED: usize = 1 << 23;
 
-/// Numbers from which a row is long: its weights would take the cache's room from it.
+/// Numbers from which a row is long: its weights would take the room of a cache from it, which is a larger one where the result
+/// has no place there.
 const LONG: usize = 8 * BLOCK;
+const LONG_OF_LARGE: usize = 32 * LONG;
 
 /// Rows up to this long have the next one's maximum looked for before they are divided by their sum: a tenth faster. Longer ones
 /// gain nothing.
@@ -31,7 +33,7 @@ pub(crate) fn is_large<T>(numbers: usize) -> bool {
 
 /// Whether the weights of such rows are parked here.
 pub(super) fn are_parked(classes: usize, large: bool) -> bool {
-    large || classes < LONG
+    classes < if large { LONG_OF_LARGE } else { LONG }
 }
 
 /// Softmax of all rows of `out`, read from `rows` or in place; past the cache where this is part of a large result.
