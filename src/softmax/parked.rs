@@ -7,7 +7,7 @@
 //! In `row.rs` they are parked in the result: its lines are written twice, by vectors that straddle two of them, and where the
 //! result is larger than caches are, its memory is read before it is written, for nothing.
 
-use crate::aligned::{aligned, backwards, unaligned};
+use crate::aligned::{aligned, unaligned};
 use crate::element::Real;
 use crate::simd::{Kernel, Simd, Stream};
 use crate::softmax::plan::{BLOCK, Temperings};
@@ -101,7 +101,6 @@ impl<R: Real, T: Simd> Kernel for Send<'_, '_, R, T> {
         let Send { weights, by, stream, out, ahead } = self;
         // In a short row the ends cost more than they bring.
         let lead = if out.len() < BLOCK / 4 { 0 } else { unaligned(out) };
-        let backwards = backwards(weights, out);
         let ((first, weights), (to, out)) = (weights.split_at(lead), out.split_at_mut(lead));
         if !first.is_empty() {
             R::put(simd, &quotients(&R::padded(simd, first), &by), to);
@@ -112,13 +111,6 @@ impl<R: Real, T: Simd> Kernel for Send<'_, '_, R, T> {
                 for (chunk, out) in chunks.iter().zip(outs) {
                     simd.one_by_one();
                     R::stream(stream, &quotients(chunk, &by), out);
-                }
-            }
-            None if backwards => {
-                for (chunk, out) in chunks.iter().zip(outs).rev() {
-                    simd.one_by_one();
-                    simd.prefetch_write(out.as_ptr().wrapping_add(ahead));
-                    *out = quotients(chunk, &by);
                 }
             }
             None => {
