@@ -217,7 +217,7 @@ One thread, τ = {timed["temperature"]}, output reused; distillation at T = 4. {
 
 {speeds}
 From memory one core's requests bind: what is read and written soon is asked for some 2 KiB ahead, and a result that is larger than
-caches are is written past them, along axis 0 and of rows of some hundreds on. In the cache
+caches are is written past them, along axis 0 and of rows from 896 on. In the cache
 ([1, 1000], [1, 128256]) a copy is all but free, and the exponential is the floor: f32 softmax is thirteen
 operations an entry, nine of them fused multiply-adds, done for eight at a time with AVX2 and for sixteen with AVX-512, of which
 Zen 4 begins one and Intel two in a cycle. A call for one short row is a chain of steps, each of which waits for the one before:
@@ -227,7 +227,7 @@ vector holds half as many: an exponential for each entry of the teacher, and e^�
 that a gradient that is a small difference keeps its digits, of which f32 would keep few.
 
 Tried on these shapes in paired runs and left out, since they won nothing: other hints to fetch the next row; sums in the sweep of
-the weights, in f64 or in two parts of f32; two groups of short rows side by side in cross-entropy; longer blocks, and long rows swept backwards where they were swept
+the weights, in f64 or in two parts of f32; two groups of short rows side by side in cross-entropy; rows of 300 and 600 written past the cache; longer blocks, and long rows swept backwards where they were swept
 forwards before; along axis 0,
 some of the next lanes read and some of the last ones written at every step of the weights; passing over blocks whose maximum weighs nothing, of which there are none at this τ.
 
