@@ -64,3 +64,30 @@ pub(crate) fn backwards<R>(from: &[R], to: &[R]) -> bool {
     let ahead = to.as_ptr().addr().wrapping_sub(from.as_ptr().addr()) % 4096;
     (32..512).contains(&ahead)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_begin_with_a_line_of_the_cache() {
+        let mut space = Vec::new();
+        for (most, len) in [(1, 1), (1000, 7), (1000, 1000)] {
+            let numbers: &mut [f32] = aligned(&mut space, most, len);
+            assert_eq!((numbers.len(), unaligned(numbers)), (len, 0));
+            assert_eq!(numbers.as_ptr().addr() % 64, 0);
+        }
+        let column = [Aligned::<[f32; 8]>::of(1.5); 3];
+        assert!(column.iter().all(|eight| unaligned(&eight[..]) == 0 && **eight == [1.5; 8]));
+    }
+
+    #[test]
+    fn a_result_a_little_behind_its_row_is_gone_through_backwards() {
+        let numbers = vec![0.0f32; 4096];
+        let behind = |bytes: usize| backwards(&numbers[..8], &numbers[bytes / 4..][..8]);
+        let places = [0, 16, 64, 508, 512, 2048, 4096, 4160, 8192];
+        let want = [false, false, true, true, false, false, false, true, false];
+        assert_eq!(places.map(behind), want);
+        assert!(!backwards(&numbers[16..24], &numbers[..8]));
+    }
+}
