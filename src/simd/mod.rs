@@ -197,8 +197,8 @@ pub(crate) fn tile<T, const N: usize, const M: usize>(
     // Not known to be four strides: else each of sixteen places has a register, or the stack. So they are sums.
     let four = std::hint::black_box(4 * stride);
     let first = numbers.as_ptr();
-    // SAFETY: M − 1 strides and N numbers are in the slice; nothing overflows, as a slice has no more than 2^61 numbers of four
-    // bytes.
+    // SAFETY: M − 1 strides and N numbers are in the slice, and `black_box` gives what it is given; nothing overflows, as a slice
+    // has no more than 2^61 numbers of four bytes.
     std::array::from_fn(|i| unsafe { &*first.add(i % 4 * stride).add(i / 4 * four).cast() })
 }
 
