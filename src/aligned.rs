@@ -57,8 +57,8 @@ pub(crate) fn unaligned<R>(numbers: &[R]) -> usize {
 }
 
 /// Whether to go backwards where one array is read and another one written in step: a load whose address ends in the twelve bits of
-/// a store just before it may be taken for what that one wrote, and waits. Measured on Zen 4: half as long again, and more, where
-/// the one array begins 40 to 120 bytes, and whole pages, behind the other.
+/// a store just before it may be taken for what that one wrote, and waits. Seen on Zen 4 where the one array begins some dozens
+/// of bytes, and whole pages, behind the other.
 #[inline(always)]
 pub(crate) fn backwards<R>(from: &[R], to: &[R]) -> bool {
     let ahead = to.as_ptr().addr().wrapping_sub(from.as_ptr().addr()) % 4096;

@@ -191,8 +191,6 @@ impl<R: Real> Kernel for Park<'_, R> {
         let each = chunks.iter().zip(outs);
         if backwards {
             for (chunk, out) in each.rev() {
-                simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
-                simd.prefetch_write(out.as_ptr().wrapping_add(write_ahead));
                 *out = weights(chunk, &shift);
             }
         } else {
