@@ -124,6 +124,14 @@ pub trait Real:
         total: &mut [f64; N],
         correction: &mut [f64; N],
     );
+    /// The same of weights, which are not negative.
+    #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+    fn add_up<S: Simd>(
+        simd: S,
+        weights: &[[Self; 16]],
+        total: &mut [f64; 16],
+        correction: &mut [f64; 16],
+    );
     /// The sum of two totals and their corrections.
     fn join(a: (f64, f64), b: (f64, f64)) -> (f64, f64);
     /// Eight rows to eight columns.
@@ -175,7 +183,8 @@ macro_rules! real {
     ($real:ty, bits: $bits:ty, signed: $signed:ty, round: $round:expr, shift: $shift:expr, bias: $bias:expr, highest: $highest:expr,
      depth: $depth:expr, reach: $reach:expr, holds: $holds:expr, exp2: $exp2:expr, compensated: $compensated:expr,
      single: $single:expr, transpose: $transpose:expr, columns: $columns:expr, at_least: $at_least:expr,
-     padded: $padded:expr, put: $put:expr, stream: $stream:expr) => {
+     padded: $padded:expr, put: $put:expr, stream: $stream:expr,
+     add_up: $add_up:expr) => {
         impl Real for $real {
             type Bits = $bits;
             const NO_BITS: $bits = 0;
@@ -267,6 +276,16 @@ macro_rules! real {
                 (*total, *correction) = (high, low);
             }
             #[inline(always)]
+            #[expect(private_bounds, reason = "sealed: nobody else calls it")]
+            fn add_up<S: Simd>(
+                simd: S,
+                weights: &[[Self; 16]],
+                total: &mut [f64; 16],
+                correction: &mut [f64; 16],
+            ) {
+                $add_up(simd, weights, total, correction)
+            }
+            #[inline(always)]
             fn join(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
                 if $compensated {
                     let (sum, lost) = two_sum(a.0, b.0);
@@ -344,11 +363,25 @@ macro_rules! real {
 
 real!(f32, bits: u32, signed: i32, round: 12582912.0, shift: 23, bias: 64, highest: 127, depth: 187.0, reach: 75,
     holds: 1e-34..1e38, exp2: &EXP2_F32, compensated: false, single: Some, transpose: S::transpose, columns: S::columns, at_least: S::at_least,
-    padded: S::padded, put: S::put, stream: Stream::single);
+    padded: S::padded, put: S::put, stream: Stream::single, add_up: add_up);
 real!(f64, bits: u64, signed: i64, round: 6755399441055744.0, shift: 52, bias: 512, highest: 1023, depth: 1531.0, reach: 900,
 holds: 1e-300..1e300, exp2: &EXP2_F64, compensated: true, single: |_| None, transpose: S::transpose_double, columns: S::columns_double, at_least: |_, numbers: &[f64; 16], from: f64| {
     (0..16).fold(0, |bits, i| bits | u32::from(numbers[i] >= from) << i)
-}, padded: |_, from| padded(from, f64::NEG_INFINITY), put: |_, numbers, to| put(numbers, to), stream: Stream::double);
+}, padded: |_, from| padded(from, f64::NEG_INFINITY), put: |_, numbers, to| put(numbers, to), stream: Stream::double,
+add_up: |_, weights: &[[f64; 16]], total, correction| f64::accumulate(weights, total, correction));
+
+/// Pairs as the machine does them best, and what is left.
+#[inline(always)]
+fn add_up<S: Simd>(
+    simd: S,
+    weights: &[[f32; 16]],
+    total: &mut [f64; 16],
+    correction: &mut [f64; 16],
+) {
+    let (pairs, odd) = weights.as_chunks();
+    simd.add_pairs(pairs, total);
+    f32::accumulate(odd, total, correction);
+}
 
 #[cfg(feature = "half")]
 use crate::simd::dispatch;

@@ -88,6 +88,12 @@ pub(crate) trait Simd: Copy {
         bits[0]
     }
 
+    /// Adds pairs of numbers, none of them below 0, to totals, lane by lane: the two of a pair to each other first.
+    #[inline(always)]
+    fn add_pairs(self, pairs: &[[[f32; 16]; 2]], total: &mut [f64; 16]) {
+        add_pairs(pairs, total);
+    }
+
     /// Up to sixteen numbers, and −∞ up to sixteen. Copied one by one they would be loaded together before they are stored, which waits.
     #[inline(always)]
     fn padded(self, from: &[f32]) -> [f32; 16] {
@@ -165,6 +171,19 @@ impl<S: Simd> Drop for Stream<'_, S> {
     fn drop(&mut self) {
         self.simd.end_stream();
     }
+}
+
+#[inline(always)]
+fn add_pairs(pairs: &[[[f32; 16]; 2]], total: &mut [f64; 16]) {
+    let mut sums = *total;
+    for [a, b] in pairs {
+        let mut next = sums;
+        for i in 0..16 {
+            next[i] = sums[i] + (f64::from(a[i]) + f64::from(b[i]));
+        }
+        sums = next;
+    }
+    *total = sums;
 }
 
 /// Numbers, and what they are filled up with.
@@ -341,6 +360,42 @@ impl Simd for Portable {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    struct AddPairs<'a>(&'a [[[f32; 16]; 2]], [f64; 16]);
+
+    impl Kernel for AddPairs<'_> {
+        type Output = [f64; 16];
+
+        #[inline(always)]
+        fn run<S: Simd>(mut self, simd: S) -> [f64; 16] {
+            simd.add_pairs(self.0, &mut self.1);
+            self.1
+        }
+    }
+
+    #[test]
+    fn pairs_are_added_up_alike_whatever_their_size() {
+        let mut state = 7_u32;
+        // Of every exponent, subnormal ones and 0 too.
+        let mut number = || {
+            state = state.wrapping_mul(1664525).wrapping_add(1013904223);
+            f32::from_bits(state % 0x7f80_0000)
+        };
+        for pairs in [0, 1, 2, 7, 32] {
+            let pairs: Vec<[[f32; 16]; 2]> = (0..pairs)
+                .map(|_| std::array::from_fn(|_| std::array::from_fn(|_| number())))
+                .collect();
+            for total in [0.0, f64::from(f32::from_bits(1)), 1e-30, 1.5, f64::from(f32::MAX)] {
+                let mut want = [total; 16];
+                super::add_pairs(&pairs, &mut want);
+                for isa in Isa::available() {
+                    isa.select();
+                    assert_eq!(dispatch(AddPairs(&pairs, [total; 16])), want, "{isa:?}");
+                }
+            }
+        }
+        Isa::available()[0].select();
+    }
 
     #[test]
     fn tiles_end_with_the_rows_and_overlap_in_order() {

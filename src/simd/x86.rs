@@ -1,5 +1,6 @@
 //! AVX2 and AVX-512: the calls of kernels compiled for them, and the instructions that the compiler does not find by itself.
 
+mod sums;
 mod turns;
 
 use std::arch::asm;
@@ -181,6 +182,13 @@ impl Simd for Avx512 {
     fn padded(self, from: &[f32]) -> [f32; 16] {
         // SAFETY: `self` is the proof that the machine has AVX-512 F.
         unsafe { padded_by_mask(from) }
+    }
+
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "calling a function of another instruction set")]
+    fn add_pairs(self, pairs: &[[[f32; 16]; 2]], total: &mut [f64; 16]) {
+        // SAFETY: `self` is the proof that the machine has AVX-512 F.
+        unsafe { sums::add_pairs(pairs, total) }
     }
 
     #[inline(always)]

@@ -230,7 +230,7 @@ impl<R: Real> Kernel for AddUp<'_, R> {
     fn run<S: Simd>(self, simd: S) {
         let Lanes { total, correction } = self.lanes;
         let (chunks, tail) = self.weights.as_chunks::<LANES>();
-        R::accumulate(chunks, total, correction);
+        R::add_up(simd, chunks, total, correction);
         if !tail.is_empty() {
             let mut last = R::padded(simd, tail);
             for weight in &mut last {
