@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::interrupt::heed;
 use crate::parallel::{self, SERIAL_BELOW};
 use crate::rows::{Rows, RowsMut};
-use crate::softmax::parked::is_large;
+use crate::softmax::parked::Size;
 use crate::softmax::{
     log_softmax_in_place, log_softmax_into, log_sum_exp_rows, softmax_in_place, softmax_into,
 };
@@ -330,7 +330,7 @@ fn run<T: Element>(
                 (from, to)
             };
             // In place the lines are near when they are written.
-            let streams = from.is_some() && is_large::<T>(to.len());
+            let streams = from.is_some() && Size::of::<T>(to.len()) > Size::Small;
             split(Work { function, tau, classes, streams }, from, to)
         }
     }

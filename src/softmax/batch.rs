@@ -5,6 +5,7 @@ use crate::element::{Element, Real};
 use crate::parallel::Job;
 use crate::rows::Rows;
 use crate::simd::{Kernel, Simd};
+use crate::softmax::parked::Size;
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::softmax::row::{self, AHEAD, Space};
 use crate::softmax::{alone, converted, few, few_log, log, parked};
@@ -35,8 +36,8 @@ pub(crate) struct Map<'a, T> {
     pub(super) taus: Temperatures<'a>,
     pub(super) out: &'a mut [T],
     pub(super) classes: usize,
-    /// Whether this is a part of a large result.
-    pub(super) large: bool,
+    /// How size the whole result is, of which this may be a part.
+    pub(super) size: Size,
 }
 
 impl<T: Element> Kernel for Map<'_, T> {
@@ -44,7 +45,7 @@ impl<T: Element> Kernel for Map<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Map { function, logits, taus, out, classes, large } = self;
+        let Map { function, logits, taus, out, classes, size } = self;
         let temperings = Temperings::new(taus);
         let (mut wide, mut wide_out, mut space) = (Vec::new(), Vec::new(), Space::new());
         if classes <= few::FEW {
@@ -53,7 +54,7 @@ impl<T: Element> Kernel for Map<'_, T> {
         }
         let (rows, ahead) = (out.len() / classes, fetch_ahead::<T>(classes));
         if matches!(function, Function::Softmax)
-            && few::are_some(rows, classes, large)
+            && few::are_some(rows, classes)
             && let Some(out) = T::as_real_mut(out)
         {
             let rows = logits.and_then(|logits| T::as_real(logits.as_slice()));
@@ -61,20 +62,11 @@ impl<T: Element> Kernel for Map<'_, T> {
         }
         if matches!(function, Function::Softmax)
             && rows > FEW_ROWS
-            && parked::are_parked(classes, large)
+            && parked::are_parked(classes, size)
             && let Some(out) = T::as_real_mut(out)
         {
             let rows = logits.and_then(|logits| T::as_real(logits.as_slice()));
-            return parked::softmax(
-                simd,
-                rows,
-                out,
-                classes,
-                &temperings,
-                &mut space,
-                ahead,
-                large,
-            );
+            return parked::softmax(simd, rows, out, classes, &temperings, &mut space, ahead, size);
         }
         for (i, out) in out.chunks_exact_mut(classes).enumerate() {
             let row = logits.map(|logits| &logits.as_slice()[i * classes..(i + 1) * classes]);
@@ -207,19 +199,19 @@ impl<T: Element> Job for Map<'_, T> {
     }
 
     fn split_at(self, row: usize) -> (Self, Self) {
-        let Map { function, logits, taus, out, classes, large } = self;
+        let Map { function, logits, taus, out, classes, size } = self;
         let logits = logits.map(|logits| logits.split_at(row));
         let (taus, taus_right) = taus.split_at(row);
         let (out, out_right) = out.split_at_mut(row * classes);
         (
-            Map { function, logits: logits.map(|l| l.0), taus, out, classes, large },
+            Map { function, logits: logits.map(|l| l.0), taus, out, classes, size },
             Map {
                 function,
                 logits: logits.map(|l| l.1),
                 taus: taus_right,
                 out: out_right,
                 classes,
-                large,
+                size,
             },
         )
     }

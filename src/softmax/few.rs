@@ -13,6 +13,8 @@
 //! are: a group that is not full is filled up with zeros, and one of a row or two is left to `alone.rs`. Rows that are not ordinary (NaN, infinities,
 //! a shift beyond 2^16, an extreme τ) go to `row.rs` one by one.
 
+use std::ops::RangeInclusive;
+
 use crate::double::Double;
 use crate::element::Real;
 use crate::exp::{Shift, weight};
@@ -26,13 +28,16 @@ use crate::softmax::turn::{Ahead, Column, Gather, Scatter};
 pub(crate) const FEW: usize = 32;
 
 /// Whether softmax of rows that are longer is done here as well, with the sums of `row.rs`, whose bits they are: where most lanes
-/// of the last group have a row, and up to the length where the rows themselves are as fast, which is less where they come
-/// from memory.
+/// of the last group have a row, and up to the length where the rows themselves are as fast.
 #[inline(always)]
-pub(crate) fn are_some(rows: usize, classes: usize, large: bool) -> bool {
-    classes <= if large { 2 * FEW } else { 4 * FEW }
-        && (rows >= 4 * LANES || rows % LANES > LANES / 2)
+pub(crate) fn are_some(rows: usize, classes: usize) -> bool {
+    classes <= 4 * FEW && (rows >= 4 * LANES || rows % LANES > LANES / 2)
 }
+
+/// From so many groups on, four go side by side where there are so many classes, and two otherwise: with fewer classes the work
+/// is elsewhere, with more they take the room of a cache from each other.
+const MANY: usize = 16;
+const FOURS: RangeInclusive<usize> = 4..=16;
 
 /// How many rows of a type that must be converted are taken together.
 pub(crate) const BATCH: usize = 64;
@@ -48,10 +53,15 @@ pub(crate) fn softmax<S: Simd, R: Real>(
     first: usize,
     space: &mut Space<R>,
 ) {
+    let groups = out.len().div_ceil(LANES * classes);
     if classes > FEW {
         let mut columns = vec![Column::of(R::ZERO); classes];
         side_by_side::<_, _, 1>(simd, rows, out, &mut columns, temperings, first, space);
-    } else if out.len() > LANES * classes {
+    } else if !R::IN_DOUBLE && groups >= MANY && FOURS.contains(&classes) {
+        let mut columns = [Column::of(R::ZERO); 4 * FEW];
+        let columns = &mut columns[..4 * classes];
+        side_by_side::<_, _, 4>(simd, rows, out, columns, temperings, first, space);
+    } else if groups >= 2 {
         let mut columns = [Column::of(R::ZERO); 2 * FEW];
         let columns = &mut columns[..2 * classes];
         side_by_side::<_, _, 2>(simd, rows, out, columns, temperings, first, space);

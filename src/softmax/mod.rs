@@ -19,6 +19,7 @@ use crate::rows::{Rows, RowsMut};
 use crate::temperature::{Temperature, Temperatures};
 use alone::OneRow;
 use batch::{Function, LogSumExp, Map};
+use parked::Size;
 
 /// `p_i = exp(x_i/τ) / Σ_j exp(x_j/τ)` of one row.
 ///
@@ -333,8 +334,8 @@ fn map<T: Element>(
             return;
         }
     }
-    let large = parked::is_large::<T>(out.len());
-    T::run(Map { function, logits, taus, out, classes, large });
+    let size = Size::of::<T>(out.len());
+    T::run(Map { function, logits, taus, out, classes, size });
 }
 
 #[cfg(test)]

@@ -14,26 +14,43 @@ use crate::softmax::plan::{BLOCK, Temperings};
 use crate::softmax::product::Multiplier;
 use crate::softmax::row::{LANES, Space, find_peak, quotients, weigh};
 
-/// A result of so many bytes leaves no cache of one core in peace: nor would any of it be there when it is read.
-const STREAMED: usize = 1 << 23;
+/// How large a result is: of parts of it, the whole.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+pub(crate) enum Size {
+    Small,
+    /// Of 8 MiB: it leaves no cache of one core in peace.
+    Large,
+    /// Of 16 MiB: with what it is made from, it is as large as the last cache of many machines, where none of it would be when
+    /// it is read.
+    Huge,
+}
+
+impl Size {
+    /// That of so many numbers.
+    pub(crate) fn of<T>(numbers: usize) -> Self {
+        match numbers.saturating_mul(size_of::<T>()) >> 23 {
+            0 => Size::Small,
+            1 => Size::Large,
+            _ => Size::Huge,
+        }
+    }
+}
 
 /// Numbers from which a row is long: its weights would take the room of a cache from it, which is a larger one where the result
 /// has no place there.
 const LONG: usize = 8 * BLOCK;
-const LONG_OF_LARGE: usize = 32 * LONG;
+const LONG_OF_HUGE: usize = 32 * LONG;
 
 /// Rows up to this long have the next one's maximum looked for before they are divided by their sum: a tenth faster. Longer ones
 /// gain nothing.
 const LOOKED_AHEAD: usize = 512;
 
-/// Whether a result of so many numbers is so large.
-pub(crate) fn is_large<T>(numbers: usize) -> bool {
-    numbers.saturating_mul(size_of::<T>()) >= STREAMED
-}
+/// Bytes from which a row goes past the cache: what its ends cost is more than what shorter ones gain.
+const SHORT: usize = 7 << 10;
 
 /// Whether the weights of such rows are parked here.
-pub(super) fn are_parked(classes: usize, large: bool) -> bool {
-    classes < if large { LONG_OF_LARGE } else { LONG }
+pub(super) fn are_parked(classes: usize, size: Size) -> bool {
+    classes < if size == Size::Huge { LONG_OF_HUGE } else { LONG }
 }
 
 /// Softmax of all rows of `out`, read from `rows` or in place; past the cache where this is part of a large result.
@@ -47,12 +64,12 @@ pub(super) fn softmax<S: Simd, R: Real>(
     temperings: &Temperings<R>,
     space: &mut Space<R>,
     ahead: usize,
-    large: bool,
+    size: Size,
 ) {
     let mut parked = Vec::new();
     let parked = aligned(&mut parked, classes, classes);
-    let large = large && classes >= 7 * BLOCK / 8;
-    let stream = large.then(|| Stream::new(simd));
+    let past = size >= Size::Large && classes * size_of::<R>() >= SHORT;
+    let stream = past.then(|| Stream::new(simd));
     let count = out.len() / classes;
     let mut known = None;
     let mut out = out;
@@ -61,7 +78,7 @@ pub(super) fn softmax<S: Simd, R: Real>(
         let row = rows.map_or(&*now, |rows| &rows[i * classes..(i + 1) * classes]);
         let peak = known.take().unwrap_or_else(|| find_peak(simd, row));
         let (tempering, ahead) = (temperings.of_row(i), if i + 1 < count { ahead } else { 0 });
-        if large {
+        if past {
             // What the ends of two rows share is written as ever, and what comes behind would wait for it.
             simd.prefetch_write(now.as_ptr().wrapping_add(classes - 1 + ahead));
         }
@@ -73,7 +90,7 @@ pub(super) fn softmax<S: Simd, R: Real>(
         match sum {
             Some(sum) => {
                 let by = Multiplier::inverse(sum);
-                let ahead = if large { 0 } else { ahead };
+                let ahead = if past { 0 } else { ahead };
                 simd.call(Send { weights: parked, by, stream: stream.as_ref(), out: now, ahead });
             }
             None => now.copy_from_slice(parked),
