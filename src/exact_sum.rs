@@ -75,14 +75,16 @@ impl ExactSum {
 
     /// Brings every chunk but the last into 0..2^32: the one form that a value has.
     fn carry(&mut self) {
+        self.waiting = 0;
+        // Most chunks are 0, and of no interest unless something is carried there.
+        let Some(first) = self.chunks.iter().position(|&chunk| chunk != 0) else { return };
         let mut carry = 0;
-        for chunk in &mut self.chunks[..CHUNKS - 1] {
+        for chunk in &mut self.chunks[first..CHUNKS - 1] {
             let digit = *chunk + carry;
             carry = digit >> 32;
             *chunk = digit & 0xffff_ffff;
         }
         self.chunks[CHUNKS - 1] += carry;
-        self.waiting = 0;
     }
 
     /// The sum, rounded once to the nearest.
@@ -192,12 +194,21 @@ impl Kernel for Split<'_> {
             }
             (*parts, rest) = (sums, less);
         }
-        let mut any = 0;
-        for ((left, x), rest) in self.left.iter_mut().zip(terms).zip(rest) {
-            *left = if x.abs() < MOST { rest } else { *x };
-            any |= if *left == 0.0 { 0 } else { u64::MAX };
+        let mut left = *terms;
+        for i in 0..TOGETHER {
+            left[i] = if terms[i].abs() < MOST { rest[i] } else { terms[i] };
         }
-        any != 0
+        *self.left = left;
+        // All bits but the sign, halving the lanes: one by one each would be taken out of its vector.
+        let mut any = left.map(|left| left.to_bits() << 1);
+        let mut width = TOGETHER;
+        while width > 1 {
+            width /= 2;
+            for i in 0..width {
+                any[i] |= any[i + width];
+            }
+        }
+        any[0] != 0
     }
 }
 

@@ -380,9 +380,10 @@ impl<T: Element> Kernel for EachRow<'_, T> {
             let mut losses = [0.0; ROWS];
             let done = match &mut labelled {
                 Some(labelled) => labelled.rows(simd, start, end, &mut losses, &mut out),
-                None => [false; ROWS],
+                None => Some([false; ROWS]),
             };
-            for i in (start..end).filter(|i| !done[i - start]) {
+            let left = if done.is_some() { start..end } else { end..end };
+            for i in left.filter(|i| !done.is_some_and(|done| done[i - start])) {
                 let logits = &logits.as_slice()[i * classes..(i + 1) * classes];
                 let out_logits = &mut out.logits[i * classes..(i + 1) * classes];
                 let weight = weights.of_row(i);
@@ -426,10 +427,10 @@ impl<T: Element> Kernel for EachRow<'_, T> {
             }
             if let Some(each) = &mut each {
                 each[start..end].copy_from_slice(&losses[..end - start]);
-            } else if end - start == ROWS {
-                sum.add_all(simd, &losses);
             } else {
-                losses[..end - start].iter().for_each(|&loss| sum.add(loss));
+                let (together, rest) = losses[..end - start].as_chunks();
+                together.iter().for_each(|losses| sum.add_all(simd, losses));
+                rest.iter().for_each(|&loss| sum.add(loss));
             }
         }
         Losses { sum: sum.sum(), refused }

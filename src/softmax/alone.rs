@@ -15,7 +15,7 @@ use crate::softmax::row::LANES;
 use crate::temperature::Temperature;
 
 /// Up to so many rows are faster by themselves than a group of sixteen that is all but empty.
-const ALONE: usize = 2;
+pub(crate) const ALONE: usize = 2;
 
 /// How many of so many rows go sixteen at a time.
 #[inline(always)]
@@ -25,17 +25,17 @@ pub(crate) fn together(rows: usize) -> usize {
 }
 
 /// The entries of a row, filled up with −∞, and what they are computed with. N vectors of sixteen.
-struct Lanes<'a, R, const N: usize> {
-    entries: [[R; LANES]; N],
+pub(crate) struct Lanes<'a, R, const N: usize> {
+    pub(crate) entries: [[R; LANES]; N],
     classes: usize,
-    plan: Plan<R>,
-    base: &'a Base2<R>,
+    pub(crate) plan: Plan<R>,
+    pub(crate) base: &'a Base2<R>,
 }
 
 impl<'a, R: Real, const N: usize> Lanes<'a, R, N> {
     /// Nothing where the row is not ordinary.
     #[inline(always)]
-    fn new<S: Simd>(simd: S, row: &[R], tempering: &'a Tempering<R>) -> Option<Self> {
+    pub(crate) fn new<S: Simd>(simd: S, row: &[R], tempering: &'a Tempering<R>) -> Option<Self> {
         let Tempering::Finite(base) = tempering else { return None };
         let mut entries = [[R::NEG_INFINITY; LANES]; N];
         for (entries, row) in entries.iter_mut().zip(row.chunks(LANES)) {

@@ -15,10 +15,10 @@ use crate::softmax::turn::{Ahead, Column, Gather, Scatter};
 
 /// Sixteen rows on their way.
 pub(super) struct Group<R: Real> {
+    /// Of each class the logits, which become weights and gradients; weights times x − m; and in f64 what weighs less than the
+    /// maximum. In one piece: memory that is asked for is felt where there is one row.
     columns: Vec<Column<R>>,
-    /// In f64 what weighs less than the maximum, and weights times x − m.
-    others: Vec<Column<R>>,
-    moments: Vec<Column<R>>,
+    classes: usize,
     lanes: PerRow<R>,
     sums: Sums<R>,
     /// The label's logit and weight.
@@ -27,8 +27,7 @@ pub(super) struct Group<R: Real> {
     /// 1/τ, and what the gradient is multiplied by.
     inverse: Column<f64>,
     factor: Column<f64>,
-    /// The label, also as a number, −1 where a row does not count; and how much it does.
-    at: [usize; LANES],
+    /// The label as a number, −1 where a row does not count; and how much it does.
     labels: Column<R>,
     weight: Column<f64>,
     /// What weights are multiplied by to become gradients, and the gradient in the label's logit.
@@ -52,20 +51,18 @@ struct Sums<R: Real> {
 }
 
 impl<R: Real> Group<R> {
-    pub(super) fn new(temperings: &Temperings<'_, R>, classes: usize) -> Box<Self> {
+    pub(super) fn new(temperings: &Temperings<'_, R>, classes: usize) -> Self {
         let (zero, zeros) = (Column::of(R::ZERO), Column::of(0.0));
-        let in_double = if R::IN_DOUBLE { classes } else { 0 };
-        let mut group = Box::new(Group {
-            columns: vec![zero; classes],
-            others: vec![zero; in_double],
-            moments: vec![zero; in_double],
+        let kinds = if R::IN_DOUBLE { 3 } else { 2 };
+        let mut group = Group {
+            columns: vec![zero; kinds * classes],
+            classes,
             lanes: PerRow::new(temperings),
             sums: Sums { top: zero, maxima: zero, rest: zeros, first: zeros },
             label: zero,
             label_weight: zero,
             inverse: zeros,
             factor: zeros,
-            at: [0; LANES],
             labels: zero,
             weight: zeros,
             multipliers: Multipliers::ZERO,
@@ -73,7 +70,7 @@ impl<R: Real> Group<R> {
             ordinary: [false; LANES],
             losses: zeros,
             taus: zeros,
-        });
+        };
         if let Some(tempering) = temperings.one() {
             group.inverse = Column::of(inverse(tempering));
         }
@@ -91,7 +88,6 @@ impl<R: Real> Group<R> {
         for i in 0..LANES {
             // What does not count goes along, with a factor of 0.
             let counts = (labels[i] >= 0) & (weights[i] > 0.0);
-            self.at[i] = if counts { labels[i] as usize } else { 0 };
             self.labels[i] = R::of_f64(if counts { f64::from(labels[i]) } else { -1.0 });
             self.weight[i] = if counts { weights[i] } else { 0.0 };
             self.factor[i] = if counts { factors[i] } else { 0.0 };
@@ -108,29 +104,44 @@ impl<R: Real> Group<R> {
             }
         }
     }
+}
 
-    /// Up to sixteen rows, whose labels and factors are there; the gradients of the ordinary ones go to `out`.
-    #[inline(always)]
-    pub(super) fn of_rows<S: Simd>(&mut self, simd: S, rows: &[R], out: &mut [R]) {
-        simd.call(Gather { rows, columns: &mut self.columns, max: &mut self.lanes.max });
-        simd.call(Plans { lanes: &mut self.lanes });
-        for i in 0..LANES {
-            self.label[i] = self.columns[self.at[i]][i];
-        }
-        let ahead = Ahead::of(rows, 1);
+/// Up to sixteen rows for each group, whose labels and factors are there; the gradients of the ordinary ones go to `out`. All
+/// groups go a step at a time.
+#[inline(always)]
+pub(super) fn of_rows<S: Simd, R: Real>(
+    simd: S,
+    groups: &mut [Group<R>],
+    rows: &[R],
+    out: &mut [R],
+) {
+    let (count, classes) = (groups.len(), groups[0].classes);
+    let size = LANES * classes;
+    for (Group { columns, lanes, .. }, rows) in groups.iter_mut().zip(rows.chunks(size)) {
+        let columns = &mut columns[..classes];
+        simd.call(Gather { rows, columns, max: &mut lanes.max });
+    }
+    for Group { lanes, .. } in &mut *groups {
+        simd.call(Plans { lanes });
+    }
+    for (group, rows) in groups.iter_mut().zip(rows.chunks(size)) {
+        simd.call(Weigh { group, ahead: Ahead::of(rows, count) });
         if R::IN_DOUBLE {
-            simd.call(Weigh { group: self, ahead });
-            simd.call(AddUp { columns: &mut self.others, sums: &mut self.sums.rest });
-            simd.call(AddUp { columns: &mut self.moments, sums: &mut self.sums.first });
+            let (_, moments) = group.columns.split_at_mut(classes);
+            let (moments, others) = moments.split_at_mut(classes);
+            simd.call(AddUp { columns: others, sums: &mut group.sums.rest });
+            simd.call(AddUp { columns: moments, sums: &mut group.sums.first });
         } else {
-            simd.call(WeighAndAdd { group: self, ahead });
+            simd.call(AddInPairs { group });
         }
-        for i in 0..LANES {
-            self.label_weight[i] = self.columns[self.at[i]][i];
-        }
-        simd.call(Finish { group: self });
-        simd.call(Multiply { group: self, ahead: Ahead::of(out, 1) });
-        simd.call(Scatter { columns: &self.columns, which: &self.ordinary, out });
+    }
+    for group in &mut *groups {
+        simd.call(Finish { group });
+    }
+    for (group, out) in groups.iter_mut().zip(out.chunks_mut(size)) {
+        simd.call(Multiply { group, ahead: Ahead::of(out, count) });
+        let columns = &group.columns[..classes];
+        simd.call(Scatter { columns, which: &group.ordinary, out });
     }
 }
 
@@ -148,6 +159,23 @@ struct Weights<R> {
     shifts: Shifts<R>,
     max: Column<R>,
     top: Column<R>,
+    labels: Column<R>,
+}
+
+/// The class that is weighed next, and what was found at the labels.
+#[derive(Clone, Copy)]
+struct AtLabel<R> {
+    class: R,
+    logit: Column<R>,
+    weight: Column<R>,
+}
+
+impl<R: Real> AtLabel<R> {
+    /// Where there is no label, the maximum: the loss, which does not count, is a number.
+    #[inline(always)]
+    fn new(max: Column<R>) -> Self {
+        AtLabel { class: R::ZERO, logit: max, weight: Column::of(R::ZERO) }
+    }
 }
 
 impl<R: Real> Weights<R> {
@@ -158,11 +186,17 @@ impl<R: Real> Weights<R> {
         for i in 0..LANES {
             top[i] = weight(max[i], &shifts.of(i));
         }
-        Weights { shifts, max, top }
+        Weights { shifts, max, top, labels: group.labels }
     }
 
     #[inline(always)]
-    fn of_class(&self, column: &Column<R>, sums: &mut Sums<R>) -> OfClass<R> {
+    fn of_class(
+        &self,
+        column: &Column<R>,
+        sums: &mut Sums<R>,
+        label: &mut AtLabel<R>,
+    ) -> OfClass<R> {
+        let AtLabel { class, mut logit, weight: mut of_label } = *label;
         let (mut weights, mut others) = (Column::of(R::ZERO), Column::of(R::ZERO));
         let (mut moments, mut maxima) = (Column::of(R::ZERO), sums.maxima);
         for i in 0..LANES {
@@ -174,8 +208,11 @@ impl<R: Real> Weights<R> {
             others[i] = if w < self.top[i] { w } else { R::ZERO };
             maxima[i] = sums.maxima[i] + if w < self.top[i] { R::ZERO } else { R::ONE };
             moments[i] = w * ((if x > floor { x } else { floor }) - self.max[i]);
+            logit[i] = if self.labels[i] == class { x } else { label.logit[i] };
+            of_label[i] = if self.labels[i] == class { w } else { label.weight[i] };
         }
         sums.maxima = maxima;
+        *label = AtLabel { class: class + R::ONE, logit, weight: of_label };
         OfClass { weights, others, moments }
     }
 
@@ -199,15 +236,20 @@ impl<R: Real> Kernel for Weigh<'_, R> {
     fn run<S: Simd>(self, simd: S) {
         let Weigh { group, ahead } = self;
         let weights = Weights::new(group);
-        let mut sums = weights.sums();
-        let columns = group.columns.iter_mut().zip(&mut group.others).zip(&mut group.moments);
-        for (class, ((column, others), moments)) in columns.enumerate() {
+        let (mut sums, mut label) = (weights.sums(), AtLabel::new(weights.max));
+        let (columns, moments) = group.columns.split_at_mut(group.classes);
+        let (moments, others) = moments.split_at_mut(group.classes);
+        for (class, (column, moments)) in columns.iter_mut().zip(moments).enumerate() {
             simd.one_by_one();
             ahead.read(simd, class);
-            let of = weights.of_class(column, &mut sums);
-            (*column, *others, *moments) = (of.weights, of.others, of.moments);
+            let of = weights.of_class(column, &mut sums, &mut label);
+            (*column, *moments) = (of.weights, of.moments);
+            if let Some(others) = others.get_mut(class) {
+                *others = of.others;
+            }
         }
         group.sums = sums;
+        (group.label, group.label_weight) = (label.logit, label.weight);
     }
 }
 
@@ -240,44 +282,38 @@ impl<R: Real> Kernel for AddUp<'_, R> {
     }
 }
 
-/// The weights, in place, and their sums, which f64 holds: two classes together, then to the totals.
-struct WeighAndAdd<'a, R: Real> {
+/// Sums of f32, which f64 holds: two classes together, then to the totals.
+struct AddInPairs<'a, R: Real> {
     group: &'a mut Group<R>,
-    ahead: Ahead<R>,
 }
 
-impl<R: Real> Kernel for WeighAndAdd<'_, R> {
+impl<R: Real> Kernel for AddInPairs<'_, R> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let WeighAndAdd { group, ahead } = self;
-        let weights = Weights::new(group);
-        let mut sums = weights.sums();
-        let (pairs, odd) = group.columns.as_chunks_mut::<2>();
-        for (pair, [one, two]) in pairs.iter_mut().enumerate() {
+        let Group { columns, classes, sums, .. } = self.group;
+        let (columns, moments) = columns.split_at(*classes);
+        let Sums { top, mut rest, mut first, .. } = *sums;
+        let other = |w: R, i: usize| (if w < top[i] { w } else { R::ZERO }).to_f64();
+        let ((pairs, odd), (moments, odd_moments)) =
+            (columns.as_chunks::<2>(), moments.as_chunks::<2>());
+        for ([a, b], [m, n]) in pairs.iter().zip(moments) {
             simd.one_by_one();
-            ahead.read(simd, 2 * pair);
-            ahead.read(simd, 2 * pair + 1);
-            let a = weights.of_class(one, &mut sums);
-            let b = weights.of_class(two, &mut sums);
-            let (mut rest, mut first) = (sums.rest, sums.first);
+            let (mut rests, mut firsts) = (rest, first);
             for i in 0..LANES {
-                rest[i] = sums.rest[i] + (a.others[i].to_f64() + b.others[i].to_f64());
-                first[i] = sums.first[i] + (a.moments[i].to_f64() + b.moments[i].to_f64());
+                rests[i] = rest[i] + (other(a[i], i) + other(b[i], i));
+                firsts[i] = first[i] + (m[i].to_f64() + n[i].to_f64());
             }
-            (*one, *two) = (a.weights, b.weights);
-            (sums.rest, sums.first) = (rest, first);
+            (rest, first) = (rests, firsts);
         }
-        for column in odd {
-            let a = weights.of_class(column, &mut sums);
+        for (a, m) in odd.iter().zip(odd_moments) {
             for i in 0..LANES {
-                sums.rest[i] += a.others[i].to_f64();
-                sums.first[i] += a.moments[i].to_f64();
+                rest[i] += other(a[i], i);
+                first[i] += m[i].to_f64();
             }
-            *column = a.weights;
         }
-        group.sums = sums;
+        (sums.rest, sums.first) = (rest, first);
     }
 }
 
@@ -299,36 +335,83 @@ impl<R: Real> Kernel for Finish<'_, R> {
     fn run<S: Simd>(self, _: S) {
         let Finish { group } = self;
         let Sums { top, maxima, rest: sum, first } = &group.sums;
-        let classes = group.columns.len() as f64;
-        let (mut rests, mut gaps, mut scales) = (Column::of(0.0), Column::of(0.0), Column::of(0.0));
+        let classes = group.classes as f64;
+        let zeros = Column::of(0.0);
+        let (mut rests, mut gaps, mut scales) = (zeros, zeros, zeros);
         for i in 0..LANES {
-            let (unit, weight) = (top[i].to_f64(), group.label_weight[i].to_f64());
-            let (maxima, rest) = (maxima[i].to_f64(), sum[i] / unit);
             let (inverse, factor) = (group.inverse[i], group.factor[i]);
-            let z = maxima + rest;
-            let d = z * unit;
-            let over_d = if R::IN_DOUBLE { 0.0 } else { 1.0 / d };
-            let gap = (group.lanes.max[i].to_f64() - group.label[i].to_f64()) * inverse;
-            let others = 1.0 - over::<R>(weight, d, over_d);
-            let missed = if weight < unit { others } else { ((maxima - 1.0) + rest) / z };
-            group.of_label[i] = R::of_f64(0.0 - missed * (factor * inverse));
-            let slope = -(over::<R>(first[i], d, over_d) * inverse) - gap;
-            group.taus[i] = slope * factor * inverse;
-            (rests[i], gaps[i], scales[i]) = (rest, gap, over::<R>(factor * inverse, d, over_d));
+            let lane = Lane::new::<R>(
+                [top[i].to_f64(), maxima[i].to_f64()],
+                [sum[i], first[i]],
+                [
+                    group.lanes.max[i].to_f64(),
+                    group.label[i].to_f64(),
+                    group.label_weight[i].to_f64(),
+                ],
+                inverse,
+                factor,
+            );
+            group.of_label[i] = R::of_f64(lane.of_label);
+            group.taus[i] = lane.slope * factor * inverse;
+            (rests[i], gaps[i], scales[i]) = (lane.rest, lane.gap, lane.scale);
         }
         for i in 0..LANES {
             let loss = ln_sum_in_f64(maxima[i].to_f64(), rests[i]) + gaps[i];
             group.losses[i] = group.weight[i] * loss;
         }
         for i in 0..LANES {
-            let all_there = (rests[i] > 0.0) | (maxima[i].to_f64() == classes);
-            let is_held = (scales[i] >= R::HOLDS.start) & (scales[i] < R::HOLDS.end);
-            let fits = all_there & is_held & (gaps[i] < FARTHEST);
+            let fits = fits::<R>(rests[i], gaps[i], scales[i], maxima[i].to_f64(), classes);
             group.ordinary[i] = fits & group.lanes.ordinary[i];
             let most = group.factor[i] * group.inverse[i];
             group.multipliers.set(i, Multiplier::new(scales[i], most));
         }
     }
+}
+
+/// What comes of the sums over a row.
+pub(super) struct Lane {
+    /// What the others weigh, in weights of the maximum, and how far the label is below it.
+    pub(super) rest: f64,
+    pub(super) gap: f64,
+    /// What a weight is to be multiplied by, the gradient in the label's logit, and τ times that in τ over the factor.
+    pub(super) scale: f64,
+    pub(super) of_label: f64,
+    pub(super) slope: f64,
+}
+
+impl Lane {
+    /// From the weight of the maximum and how many have it, the sums, and the logits of maximum and label, with its weight.
+    #[inline(always)]
+    pub(super) fn new<R: Real>(
+        [unit, maxima]: [f64; 2],
+        [sum, first]: [f64; 2],
+        [max, label, weight]: [f64; 3],
+        inverse: f64,
+        factor: f64,
+    ) -> Self {
+        let rest = sum / unit;
+        let z = maxima + rest;
+        let d = z * unit;
+        let over_d = if R::IN_DOUBLE { 0.0 } else { 1.0 / d };
+        let gap = (max - label) * inverse;
+        let others = 1.0 - over::<R>(weight, d, over_d);
+        let missed = if weight < unit { others } else { ((maxima - 1.0) + rest) / z };
+        Lane {
+            rest,
+            gap,
+            scale: over::<R>(factor * inverse, d, over_d),
+            of_label: 0.0 - missed * (factor * inverse),
+            slope: -(over::<R>(first, d, over_d) * inverse) - gap,
+        }
+    }
+}
+
+/// Whether nothing of the rest is lost, and nothing leaves the range of the type.
+#[inline(always)]
+pub(super) fn fits<R: Real>(rest: f64, gap: f64, scale: f64, maxima: f64, classes: f64) -> bool {
+    let all_there = (rest > 0.0) | (maxima == classes);
+    let is_held = (scale >= R::HOLDS.start) & (scale < R::HOLDS.end);
+    all_there & is_held & (gap < FARTHEST)
 }
 
 /// Weights to gradients, in place.
@@ -343,10 +426,10 @@ impl<R: Real> Kernel for Multiply<'_, R> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Multiply { group, ahead } = self;
-        let Group { columns, multipliers, labels, of_label, .. } = group;
+        let Group { columns, classes, multipliers, labels, of_label, .. } = group;
         let by = *multipliers;
         let (labels, of_label, mut class) = (*labels, *of_label, R::ZERO);
-        for (place, column) in columns.iter_mut().enumerate() {
+        for (place, column) in columns[..*classes].iter_mut().enumerate() {
             simd.one_by_one();
             ahead.write(simd, place);
             let mut gradient = *column;
