@@ -140,7 +140,9 @@ def main():
     program, target = sys.argv[1:-1], sys.argv[-1]
     with tempfile.TemporaryDirectory() as folder:
         shapes = [contest(program, *shape, folder) for shape in SHAPES]
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if "model name" in line), "")
+    with open("/proc/cpuinfo") as file:
+        of = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in file)}
+    cpu = f"{of.get('model name')}, family {of.get('cpu family')}, model {of.get('model')}"
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
     versions = {"scikit-learn": sklearn.__version__, "numpy": np.__version__, "python": platform.python_version()}
     if probmetrics:

@@ -484,17 +484,20 @@ fn guard_of<T: Number>(best: Isa, chain_limit: f64, small: f64) -> Value {
 
 fn report(threads: usize, guard: &Value, results: &[Value], beside_one: &[Value]) -> String {
     let unknown = || String::from("unknown");
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_string())
-    });
+    // Virtual machines of several kinds have one name.
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let of = |key: &str| {
+        let line = info.lines().find(|line| line.split(':').next().map(str::trim) == Some(key));
+        line.and_then(|line| line.split(':').nth(1)).map_or("unknown", str::trim)
+    };
+    let cpu = format!("{}, family {}, model {}", of("model name"), of("cpu family"), of("model"));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let commit = output("git", &["rev-parse", "--short=12", "HEAD"]).unwrap_or_else(unknown);
     let changed = output("git", &["status", "--porcelain", "--", "src", "Cargo.toml"]);
     let head = json!({
         "schema": "softargmax.speed/1",
         "command": "make bench",
-        "machine": { "cpu": cpu.unwrap_or_else(unknown), "cores": cores, "arch": std::env::consts::ARCH },
+        "machine": { "cpu": cpu, "cores": cores, "arch": std::env::consts::ARCH },
         "rustc": output("rustc", &["--version"]).unwrap_or_else(unknown),
         "commit": commit,
         "commit_is_exact": changed.is_some_and(|text| text.is_empty()),

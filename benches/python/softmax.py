@@ -224,7 +224,8 @@ def processor():
     if not os.path.exists("/proc/cpuinfo"):
         return platform.processor()
     with open("/proc/cpuinfo") as file:
-        return next((line.split(":")[1].strip() for line in file if line.startswith("model name")), "")
+        of = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in file)}
+    return f"{of.get('model name')}, family {of.get('cpu family')}, model {of.get('model')}"
 
 
 def measure(what, *of):

@@ -136,11 +136,14 @@ fn shape(rows: usize, classes: usize) -> serde_json::Value {
     serde_json::json!({ "rows": rows, "classes": classes, "contestants": report })
 }
 
-/// The processor, where the system tells.
+/// The processor, where the system tells; virtual ones of several kinds have one name.
 fn machine() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    model.map_or_else(|| "unknown".to_owned(), |(_, name)| name.to_owned())
+    let of = |key: &str| {
+        let line = info.lines().find(|line| line.split(':').next().map(str::trim) == Some(key));
+        line.and_then(|line| line.split(':').nth(1)).map_or("unknown", str::trim)
+    };
+    format!("{}, family {}, model {}", of("model name"), of("cpu family"), of("model"))
 }
 
 /// The first line that a command prints.
