@@ -206,7 +206,7 @@ def pages():
 
 What each function costs, beside the least that it could and beside others. Every table says which command wrote its file;
 `python3 benches/page.py` makes this page of the files. Ratios are taken within one run, contestants in turns; in brackets
-the quartiles. The machine is shared and its speed changes by half within a day: compare ratios, not times.
+the quartiles. The machine is shared and its speed changes by half within a day: compare ratios, not times. (Family 26 of AMD is Zen 5, 25 Zen 4.)
 
 ## Beside a copy
 
@@ -217,26 +217,29 @@ One thread, τ = {timed["temperature"]}, output reused; distillation at T = 4. {
 
 {speeds}
 From memory one core's requests bind: what is read and written soon is asked for some 2 KiB ahead, and a result that is larger than
-caches are is written past them, along axis 0 and of rows from 896 on. In the cache
+caches are is written past them, along axis 0 and of rows from 7 KiB on. In the cache
 ([1, 1000], [1, 128256]) a copy is all but free, and the exponential is the floor: f32 softmax is thirteen
 operations an entry, nine of them fused multiply-adds, done for eight at a time with AVX2 and for sixteen with AVX-512, of which
-Zen 4 begins one and Intel two in a cycle. A call for one short row is a chain of steps, each of which waits for the one before:
+Zen 4 begins one and Zen 5 and Intel two in a cycle. A call for one short row is a chain of steps, each of which waits for the one before:
 load, maximum, shift, weights, sum, quotient, product. Logarithms of f64 rows are in
 double-double. f16 and bf16 are computed as f32 is, with a conversion before and one after. Distillation is in f64 throughout, of whose numbers a
 vector holds half as many: an exponential for each entry of the teacher, and e^−d − 1 + d of the difference of the logits, so
 that a gradient that is a small difference keeps its digits, of which f32 would keep few.
 
 Tried on these shapes in paired runs and left out, since they won nothing: other hints to fetch the next row; sums in the sweep of
-the weights, in f64 or in two parts of f32; two groups of short rows side by side in cross-entropy; rows of 300 and 600 written past the cache; longer blocks, and long rows swept backwards where they were swept
-forwards before; along axis 0,
-some of the next lanes read and some of the last ones written at every step of the weights; passing over blocks whose maximum weighs nothing, of which there are none at this τ.
+the weights, in f64 or in two parts of f32, of long rows and of short ones; the maximum of each block just before its weights, with the
+shift of the first block, which gives the same bits; the sum of a block after the weights of the next; f32 rows of 300 to 1500 written past the
+cache, which won 5 % on Zen 4 and lost 13 % on Zen 5; longer blocks, and long rows swept backwards where they were swept forwards before;
+four groups of short rows side by side in cross-entropy, and columns turned to rows four at a time; along axis 0, some of the next
+lanes read and some of the last ones written at every step of the weights; passing over blocks whose maximum weighs nothing, of which
+there are none at this τ.
 
 {few}## Beside other crates
 
 {beside["bench"]}, {beside["machine"]}, {beside["isa"]}, commit {beside["commit"]}: `make bench-peers`, [peers.json](../benches/results/peers.json). Times over ours: below 1 the
-other one is faster. On a single row of a thousand in the cache rten-vecmath is the faster one on Zen 4, and on many rows of a thousand
-it is as fast: what is done once for a row counts there, and so do sums in f64 and a quotient in two parts, which the last bits are owed to. From memory no one can be much faster
-than a copy, and one core's requests to memory bind both.
+other one is faster. On Zen 4 (the file of commit d8ac1de) rten-vecmath is the faster one on a single row of a thousand in the cache, and as
+fast on many: what is done once for a row counts there, and so do sums in f64 and a quotient in two parts, which the last bits are
+owed to. From memory no one can be much faster than a copy, and one core's requests to memory bind both.
 
 {of_peers}
 ## Fits
