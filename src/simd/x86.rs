@@ -187,6 +187,9 @@ impl Simd for Avx512 {
     #[inline(always)]
     #[expect(unsafe_code, reason = "calling a function of another instruction set")]
     fn add_pairs(self, pairs: &[[[f32; 16]; 2]], total: &mut [f64; 16]) {
+        if pairs.len() < sums::MANY {
+            return super::add_pairs(pairs, total);
+        }
         // SAFETY: `self` is the proof that the machine has AVX-512 F.
         unsafe { sums::add_pairs(pairs, total) }
     }

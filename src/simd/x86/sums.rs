@@ -12,6 +12,9 @@ use crate::double::power_of_two;
 /// The bits of an f32 that is not negative, 29 places higher, are those of an f64: the same number times 2^(127 − 1023).
 const SCALE: i32 = 127 - 1023;
 
+/// Fewer pairs are added up as they are: to take totals apart and put them together again costs as much as that saves.
+pub(super) const MANY: usize = 8;
+
 /// As [`Simd::add_pairs`](crate::simd::Simd::add_pairs) says. What is added up are numbers times 2^SCALE, the even ones and the
 /// odd ones by themselves, which are the halves of words of 64 bits. No sum is rounded otherwise for it: below its normal numbers,
 /// where f64 has fewer digits, it has all those of a subnormal f32 and of sums of them.
