@@ -88,7 +88,7 @@ pub(crate) trait Simd: Copy {
         bits[0]
     }
 
-    /// Adds pairs of numbers, none of them below 0, to totals, lane by lane: the two of a pair to each other first.
+    /// Adds pairs of numbers, none of them below 0 or −0, to totals, lane by lane: the two of a pair to each other first.
     #[inline(always)]
     fn add_pairs(self, pairs: &[[[f32; 16]; 2]], total: &mut [f64; 16]) {
         add_pairs(pairs, total);

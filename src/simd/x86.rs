@@ -187,6 +187,7 @@ impl Simd for Avx512 {
     #[inline(always)]
     #[expect(unsafe_code, reason = "calling a function of another instruction set")]
     fn add_pairs(self, pairs: &[[[f32; 16]; 2]], total: &mut [f64; 16]) {
+        debug_assert!(pairs.as_flattened().as_flattened().iter().all(|x| x.is_sign_positive()));
         if pairs.len() < sums::MANY {
             return super::add_pairs(pairs, total);
         }

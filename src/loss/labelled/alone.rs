@@ -2,7 +2,7 @@
 //! of f32 there, and so are the bits; of f64 they are those of `row.rs`.
 
 use super::OfRow;
-use super::few::{Lane, fits};
+use super::few::{Lane, fits, of_entry};
 use super::row::How;
 use crate::element::Real;
 use crate::exp::{ln_sum_in_f64, weight};
@@ -42,13 +42,9 @@ fn of_row<S: Simd, R: Real, const N: usize>(simd: S, row: Row<'_, R>) -> Option<
     let (mut moments, mut counts) = ([[R::ZERO; LANES]; N], [R::ZERO; LANES]);
     for k in 0..N {
         for i in 0..LANES {
-            let (x, floor) = (lanes.entries[k][i], shift.floor);
-            let w = weight(x, &shift);
-            let w = if x > floor { w } else { R::ZERO };
-            weights[k][i] = w;
-            others[k][i] = if w < top { w } else { R::ZERO };
-            moments[k][i] = w * ((if x > floor { x } else { floor }) - max);
-            counts[i] = counts[i] + if w < top { R::ZERO } else { R::ONE };
+            let [w, other, moment, count] = of_entry(lanes.entries[k][i], &shift, max, top);
+            (weights[k][i], others[k][i], moments[k][i]) = (w, other, moment);
+            counts[i] = counts[i] + count;
         }
     }
     let maxima: f64 = counts.iter().map(|count| count.to_f64()).sum();

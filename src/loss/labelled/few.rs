@@ -4,7 +4,7 @@
 
 use super::inverse;
 use crate::element::Real;
-use crate::exp::{ln_sum_in_f64, weight};
+use crate::exp::{Shift, ln_sum_in_f64, weight};
 use crate::loss::distribution::FARTHEST;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::few::{Multipliers, PerRow, Plans, Shifts};
@@ -178,6 +178,17 @@ impl<R: Real> AtLabel<R> {
     }
 }
 
+/// The weight of an entry; that, if it is less than the one of the maximum, which is `top`; times x − m; and 1 if it is not less.
+#[inline(always)]
+pub(super) fn of_entry<R: Real>(x: R, shift: &Shift<R>, max: R, top: R) -> [R; 4] {
+    let w = weight(x, shift);
+    let w = if x > shift.floor { w } else { R::ZERO };
+    // Below the floor there is no weight, and the distance may be infinite.
+    let distance = (if x > shift.floor { x } else { shift.floor }) - max;
+    let (other, count) = if w < top { (w, R::ZERO) } else { (R::ZERO, R::ONE) };
+    [w, other, w * distance, count]
+}
+
 impl<R: Real> Weights<R> {
     #[inline(always)]
     fn new(group: &Group<R>) -> Self {
@@ -201,13 +212,9 @@ impl<R: Real> Weights<R> {
         let (mut moments, mut maxima) = (Column::of(R::ZERO), sums.maxima);
         for i in 0..LANES {
             let (x, shift) = (column[i], self.shifts.of(i));
-            let floor = shift.floor;
-            let w = weight(x, &shift);
-            let w = if x > floor { w } else { R::ZERO };
-            weights[i] = w;
-            others[i] = if w < self.top[i] { w } else { R::ZERO };
-            maxima[i] = sums.maxima[i] + if w < self.top[i] { R::ZERO } else { R::ONE };
-            moments[i] = w * ((if x > floor { x } else { floor }) - self.max[i]);
+            let [w, other, moment, count] = of_entry(x, &shift, self.max[i], self.top[i]);
+            (weights[i], others[i], moments[i]) = (w, other, moment);
+            maxima[i] = sums.maxima[i] + count;
             logit[i] = if self.labels[i] == class { x } else { label.logit[i] };
             of_label[i] = if self.labels[i] == class { w } else { label.weight[i] };
         }
