@@ -213,14 +213,15 @@ fn alignment<T: Number>() {
 /// Rows of every kind in one batch, also in results of more than 8 MiB, where long ones go past the cache, that begin anywhere
 /// in a line of it.
 fn mixed<T: Number>() {
-    let many = |classes| (8 << 20) / size_of::<T>() / classes + 1;
+    let many = |mebibytes: usize, classes| (mebibytes << 20) / size_of::<T>() / classes + 1;
     for (rows, classes) in [
         (25, 20),
         (40, 100),
-        (many(35), 35),
-        (many(100), 100),
-        (many(999), 999),
-        (many(8211), 8211),
+        (many(8, 35), 35),
+        (many(8, 100), 100),
+        (many(8, 999), 999),
+        (many(8, 2051), 2051),
+        (many(16, 8211), 8211),
     ] {
         let mut logits = logits::<T>(rows * classes, 0.07, 0.0, 11);
         for (row, odd) in [(1, f64::NAN), (4, f64::INFINITY), (7, f64::NEG_INFINITY)] {
