@@ -50,15 +50,16 @@ impl<T: Element> Kernel for Map<'_, T> {
         let (mut wide, mut wide_out, mut space) = (Vec::new(), Vec::new(), Space::new());
         if classes <= few::FEW {
             let logits = logits.map(|logits| logits.as_slice());
-            return few_classes(simd, function, logits, out, classes, &temperings);
+            return in_batches(logits, out, classes, |rows, out, first| {
+                few_real(simd, function, rows, out, classes, &temperings, first, &mut space);
+            });
         }
         let (rows, ahead) = (out.len() / classes, fetch_ahead::<T>(classes));
-        if matches!(function, Function::Softmax)
-            && few::are_some(rows, classes)
-            && let Some(out) = T::as_real_mut(out)
-        {
-            let rows = logits.and_then(|logits| T::as_real(logits.as_slice()));
-            return few::softmax(simd, rows, out, classes, &temperings, 0, &mut space);
+        if matches!(function, Function::Softmax) && few::are_some(rows, classes) {
+            let logits = logits.map(|logits| logits.as_slice());
+            return in_batches(logits, out, classes, |rows, out, first| {
+                few::softmax(simd, rows, out, classes, &temperings, first, &mut space);
+            });
         }
         if matches!(function, Function::Softmax)
             && rows > FEW_ROWS
@@ -91,27 +92,23 @@ impl<T: Element> Kernel for Map<'_, T> {
     }
 }
 
-/// Short rows; those of f16 and bf16 by way of f32, many at a time.
+/// Rows as they are, or those of f16 and bf16 by way of f32, many at a time; what does them is told the number of the first.
 #[inline(always)]
-fn few_classes<S: Simd, T: Element>(
-    simd: S,
-    function: Function,
+fn in_batches<T: Element>(
     rows: Option<&[T]>,
     out: &mut [T],
     classes: usize,
-    temperings: &Temperings<T::Real>,
+    mut each: impl FnMut(Option<&[T::Real]>, &mut [T::Real], usize),
 ) {
-    let space = &mut Space::new();
     if let Some(out) = T::as_real_mut(out) {
-        let rows = rows.and_then(T::as_real);
-        return few_real(simd, function, rows, out, classes, temperings, 0, space);
+        return each(rows.and_then(T::as_real), out, 0);
     }
     let mut wide = Vec::new();
     let batch = classes * few::BATCH;
     for (i, out) in out.chunks_mut(batch).enumerate() {
         wide.resize(out.len(), T::Real::ZERO);
         T::read(rows.map_or(&*out, |rows| &rows[i * batch..i * batch + out.len()]), &mut wide);
-        few_real(simd, function, None, &mut wide, classes, temperings, i * few::BATCH, space);
+        each(None, &mut wide, i * few::BATCH);
         T::write(&wide, out);
     }
 }
