@@ -231,8 +231,8 @@ the weights, in f64 or in two parts of f32, of long rows and of short ones; the 
 shift of the first block, which gives the same bits; the sum of a block after the weights of the next; f32 rows of 300 to 1500 written past the
 cache, which won 5 % on Zen 4 and lost 13 % on Zen 5; longer blocks, and long rows swept backwards where they were swept forwards before;
 four groups of short rows side by side in cross-entropy, and columns turned to rows four at a time; along axis 0, some of the next
-lanes read and some of the last ones written at every step of the weights; passing over blocks whose maximum weighs nothing, of which
-there are none at this τ.
+lanes read and some of the last ones written at every step of the weights. Reductions pass over blocks that lie too far down to add
+anything, of which there are none at this τ; one in 64 is looked at.
 
 {few}## Beside other crates
 

@@ -254,6 +254,26 @@ fn mixed<T: Number>() {
     }
 }
 
+/// Blocks of a long row that lie too far down to add anything: beside a shorter row, whose blocks are not looked at.
+fn far_down<T: Number>() {
+    let row: Vec<T> = logits::<f64>(8191, 1.0, 0.0, 5)
+        .chunks(1024)
+        .zip([0.0, -9.0, -1.0, -12.0, -15.0, -2.0, -40.0, 0.5])
+        .flat_map(|(entries, shift)| entries.iter().map(move |x| T::of(x + shift)))
+        .collect();
+    let masked = std::iter::repeat_n(T::of(f64::NEG_INFINITY), 9000);
+    let long: Vec<T> = row.iter().copied().chain(masked).collect();
+    for tau in [1.0, 0.3, 0.03, 0.003] {
+        let tau = Temperature::new(tau).unwrap();
+        on_every_isa(|isa| {
+            let sums = [&row, &long].map(|row| bits(&[log_sum_exp(row, tau).unwrap()]));
+            assert_eq!(sums[0], sums[1], "{:?}, {tau:?}, {isa:?}", T::DTYPE);
+            let [short, long] = [&row, &long].map(|row| bits(&log_softmax(row, tau).unwrap()));
+            assert!(short == long[..row.len()], "{:?}, {tau:?}, {isa:?}", T::DTYPE);
+        });
+    }
+}
+
 macro_rules! same_bits {
     ($($type:ty, $name:ident;)*) => {$(
         mod $name {
@@ -275,6 +295,11 @@ macro_rules! same_bits {
             #[test]
             fn of_every_kind() {
                 super::mixed::<$type>();
+            }
+
+            #[test]
+            fn far_down() {
+                super::far_down::<$type>();
             }
         }
     )*};

@@ -7,6 +7,7 @@ pub(crate) mod few;
 mod few_log;
 pub(crate) mod log;
 pub(crate) mod parked;
+mod passing;
 pub(crate) mod plan;
 pub(crate) mod product;
 pub(crate) mod row;

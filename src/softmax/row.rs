@@ -25,6 +25,7 @@ use crate::double::Double;
 use crate::element::{LINE, Real};
 use crate::exp::{Shift, weight};
 use crate::simd::{Kernel, Simd};
+use crate::softmax::passing::Passing;
 use crate::softmax::plan::{BLOCK, Plan, Tempering};
 use crate::softmax::product::Multiplier;
 
@@ -339,7 +340,11 @@ pub(crate) fn rest<S: Simd, R: Real>(
 ) -> (f64, Double) {
     let mut lanes = Lanes::ZERO;
     let mut total = 0.0;
+    let mut passing = Passing::new(plan, row.len());
     for block in row.chunks(BLOCK) {
+        if passing.over(simd, block) {
+            continue;
+        }
         let (_, weights, maxima) = rest_of_block(simd, block, plan, space, ahead);
         simd.call(AddUp { weights, lanes: &mut lanes });
         total += maxima;
