@@ -36,7 +36,7 @@ pub(crate) struct Map<'a, T> {
     pub(super) taus: Temperatures<'a>,
     pub(super) out: &'a mut [T],
     pub(super) classes: usize,
-    /// How size the whole result is, of which this may be a part.
+    /// How large the whole result is, of which this may be a part.
     pub(super) size: Size,
 }
 
