@@ -229,7 +229,7 @@ that a gradient that is a small difference keeps its digits, of which f32 would 
 Tried on these shapes in paired runs and left out, since they won nothing: other hints to fetch the next row; sums in the sweep of
 the weights, in f64 or in two parts of f32, of long rows and of short ones; the maximum of each block just before its weights, with the
 shift of the first block, which gives the same bits; the sum of a block after the weights of the next; f32 rows of 300 to 1500 written past the
-cache, which won 5 % on Zen 4 and lost 13 % on Zen 5; longer blocks, and long rows swept backwards where they were swept forwards before;
+cache, where Zen 4 won a little and Zen 5 lost more; longer blocks, and long rows swept backwards where they were swept forwards before;
 four groups of short rows side by side in cross-entropy, and columns turned to rows four at a time; along axis 0, some of the next
 lanes read and some of the last ones written at every step of the weights. Reductions pass over blocks that lie too far down to add
 anything, of which there are none at this τ; one in 64 is looked at.
