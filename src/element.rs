@@ -66,6 +66,7 @@ pub trait Real:
     + crate::simd::gemm::Gemm
     + AxisKernels<Self>
     + Kernels<Self>
+    + crate::scratch::Keep
     + PartialOrd
     + std::ops::Add<Output = Self>
     + std::ops::Sub<Output = Self>
@@ -74,7 +75,7 @@ pub trait Real:
     + std::ops::Neg<Output = Self>
 {
     /// A mask as wide as a number.
-    type Bits: Copy + PartialEq + std::ops::BitOr<Output = Self::Bits>;
+    type Bits: Copy + PartialEq + Send + Sync + std::ops::BitOr<Output = Self::Bits>;
     const NO_BITS: Self::Bits;
     const ZERO: Self;
     const ONE: Self;

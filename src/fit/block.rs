@@ -8,6 +8,7 @@ use crate::fit::row::{Depth, Gap, Node, OfRow, Row, Space, of_row};
 use crate::fit::scan::{NAMED_ROWS, Scan};
 use crate::parallel::{Job, Join};
 use crate::rows::{Rows, Truth};
+use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::batch::{fetch_ahead, in_real};
 use crate::softmax::row::{Peak, find_peak};
@@ -74,7 +75,7 @@ impl<T: Element> Kernel for Block<'_, '_, T> {
         let classes = logits.classes();
         let ahead = fetch_ahead::<T>(classes);
         let mut together = (classes <= FEW).then(|| Group::new(classes));
-        let mut scratch = Vec::new();
+        let mut scratch = Scratch::new();
         for (i, logits) in logits.iter().enumerate() {
             let row = first + i;
             let weight = weights.map_or(1.0, |weights| weights[i]);

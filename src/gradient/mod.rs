@@ -16,10 +16,11 @@ mod row;
 mod sums;
 
 use crate::double::two_sum;
-use crate::element::{Element, Real};
+use crate::element::Element;
 use crate::error::Error;
 use crate::parallel::Job;
 use crate::rows::Rows;
+use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::batch::in_real;
 use crate::softmax::plan::Temperings;
@@ -375,8 +376,8 @@ impl<T: Element> Kernel for Vjp<'_, T> {
     fn run<S: Simd>(self, simd: S) {
         let Vjp { function, logits, cotangents, taus, out, mut tau, mut scale } = self;
         let temperings = Temperings::new(taus);
-        let (mut x_space, mut g_space) = (Vec::new(), Vec::new());
-        let (mut out_space, mut space) = (Vec::new(), Vec::new());
+        let (mut x_space, mut g_space) = (Scratch::new(), Scratch::new());
+        let (mut out_space, mut space) = (Scratch::new(), Vec::new());
         let classes = logits.classes();
         let cotangents = cotangents.chunks_exact(function.width(classes));
         for (i, ((row, g), out)) in
@@ -388,9 +389,9 @@ impl<T: Element> Kernel for Vjp<'_, T> {
             let slope = match T::as_real_mut(out) {
                 Some(out) => vjp(simd, function, row, g, &tempering, out, &mut space),
                 None => {
-                    out_space.resize(classes, T::Real::ZERO);
-                    let slope = vjp(simd, function, row, g, &tempering, &mut out_space, &mut space);
-                    T::write(&out_space, out);
+                    let out_space = out_space.of(classes);
+                    let slope = vjp(simd, function, row, g, &tempering, out_space, &mut space);
+                    T::write(out_space, out);
                     slope
                 }
             };

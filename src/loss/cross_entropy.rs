@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::exact_sum::{ExactSum, SumOfMany};
 use crate::parallel::{Job, Join};
 use crate::rows::{Rows, Truth};
+use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::Temperings;
 use crate::temperature::Temperatures;
@@ -269,7 +270,7 @@ impl<T: Element> Target<'_, '_, T> {
                 }
             }
             Truth::Distributions(all) => {
-                let mut target = Vec::new();
+                let mut target = Scratch::new();
                 for (row, shares) in all.iter().enumerate() {
                     let weight = weights.of_row(row);
                     if weight == 0.0 {
@@ -373,7 +374,7 @@ impl<T: Element> Kernel for EachRow<'_, T> {
         };
         let (classes, temperings) = (logits.classes(), Temperings::<f64>::new(taus));
         let mut distribution = Distribution::default();
-        let (mut row, mut target, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut row, mut target, mut errors) = (Scratch::new(), Scratch::new(), Scratch::new());
         let (mut sum, mut refused) = (SumOfMany::ZERO, None);
         for start in (0..logits.rows()).step_by(ROWS) {
             let end = (start + ROWS).min(logits.rows());

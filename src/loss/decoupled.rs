@@ -22,6 +22,7 @@ use crate::element::Element;
 use crate::error::Error;
 use crate::parallel::Job;
 use crate::rows::{Labels, Rows};
+use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::temperature::{Temperature, Temperatures};
@@ -199,7 +200,7 @@ pub(crate) struct EachRow<'a, T> {
 #[derive(Default)]
 struct Side {
     /// The logits, with −∞ for the target.
-    others: Vec<f64>,
+    others: Scratch<f64>,
     target: f64,
     of_others: Distribution,
     /// (x_t − m)/T.
@@ -245,7 +246,7 @@ struct Space {
     student: Side,
     teacher: Side,
     ratios: Ratios,
-    errors: Vec<f64>,
+    errors: Scratch<f64>,
 }
 
 /// The two parts of a row, and what T times their derivatives in T are.

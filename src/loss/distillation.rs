@@ -21,6 +21,7 @@ use crate::element::Element;
 use crate::error::Error;
 use crate::parallel::Job;
 use crate::rows::{Labels, Rows};
+use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::batch::fetch_ahead;
 use crate::softmax::plan::{Tempering, Temperings};
@@ -283,7 +284,7 @@ struct Space {
     teacher: Distribution,
     student: Distribution,
     ratios: Ratios,
-    errors: Vec<f64>,
+    errors: Scratch<f64>,
 }
 
 impl<T: Element> Kernel for EachRow<'_, T> {
@@ -296,7 +297,7 @@ impl<T: Element> Kernel for EachRow<'_, T> {
             (student.rows(), student.classes(), Temperings::<f64>::new(taus));
         let mut space = Space::default();
         let (mut forward, mut hard) = (Forward::new(), Hard::default());
-        let (mut z, mut v) = (Vec::new(), Vec::new());
+        let (mut z, mut v) = (Scratch::new(), Scratch::new());
         let is_forward =
             options.divergence == Divergence::TeacherToStudent && options.standardise.is_none();
         for (i, (of_student, of_teacher)) in student.iter().zip(teacher.iter()).enumerate() {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! gap_i = (m − x_i)/τ                          m = max x; at τ = ∞ 0
-//! w_i   = exp(−gap_i),  Z = count of maxima + Σ w of the others        as in softmax/row.rs, departure 4
+//! w_i   = exp(−gap_i),  Z = count of maxima + Σ w of the others        as in softmax/rest.rs
 //! p_i   = w_i/Z
 //! 1−p_i : of a maximum (Z − 1)/Z, where Z − 1 is known better than Z
 //! −ln p_i = gap_i + ln Z                       two numbers of one sign
@@ -13,6 +13,7 @@
 use crate::double::{Double, power_of_two};
 use crate::element::{Element, Real};
 use crate::exp::{ln_sum, weight};
+use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
 pub(super) use crate::softmax::plan::BLOCK;
 use crate::softmax::plan::{Base2, Plan, Tempering};
@@ -24,9 +25,9 @@ pub(super) const FARTHEST: f64 = 1e307;
 /// A row at a temperature; its buffers serve row after row.
 #[derive(Default)]
 pub(super) struct Distribution {
-    pub(super) p: Vec<f64>,
+    pub(super) p: Scratch<f64>,
     /// (m − x)/τ, ∞ for a masked entry.
-    pub(super) gaps: Vec<f64>,
+    pub(super) gaps: Scratch<f64>,
     /// ln Z, from 0 up.
     pub(super) log_normaliser: f64,
     /// 1 − p of a maximum.
@@ -235,7 +236,7 @@ pub(super) fn eight(column: &[f64], at: usize, end: usize) -> [f64; 8] {
 
 /// A row in f64.
 #[inline(always)]
-pub(super) fn widen<T: Element>(row: &[T], out: &mut Vec<f64>) {
+pub(super) fn widen<T: Element>(row: &[T], out: &mut Scratch<f64>) {
     out.resize(row.len(), 0.0);
     for (out, x) in out.iter_mut().zip(row) {
         *out = x.to_f64();

@@ -16,6 +16,7 @@ use super::distribution::{Distribution, sums};
 use crate::double::{Double, power_of_two};
 use crate::element::Real;
 use crate::exp::{atanh_series, power_for_sums, rounded_for_sums};
+use crate::scratch::Scratch;
 
 /// Which way two distributions are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub(super) const NEAR: f64 = 0.5;
 #[derive(Default)]
 pub(super) struct Ratios {
     /// ln p − ln q; −∞ or ∞ where one of them is masked, 0 where both are.
-    pub(super) d: Vec<f64>,
+    pub(super) d: Scratch<f64>,
     /// ln Z_q − ln Z_p.
     pub(super) normalisers: f64,
     /// Whether p, and whether q, has a mask that the other has not.

@@ -18,7 +18,9 @@ use super::frame::{Frame, padded};
 use crate::double::Double;
 use crate::element::{Element, Real};
 use crate::exp::weight_above_floor_for_sums;
+use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
+use crate::softmax::batch::in_real;
 use crate::softmax::plan::{BLOCK, Tempering};
 
 /// Entries computed at a time.
@@ -27,15 +29,15 @@ const SUMS: usize = 7;
 type Sums = [[f64; EIGHT]; SUMS];
 
 /// A row's divergence, with what its gradient is made of; the buffers serve row after row.
-pub(super) struct Forward<R> {
+pub(super) struct Forward<R: Real> {
     /// w and w (e^−d − 1), up to whole eights.
-    weights: Vec<[f64; EIGHT]>,
-    errors: Vec<[f64; EIGHT]>,
+    weights: Scratch<f64>,
+    errors: Scratch<f64>,
     /// What q − p is of those.
     of_weights: f64,
     of_errors: f64,
     /// Rows that are not numbers of R themselves.
-    rows: [Vec<R>; 2],
+    wide: [Scratch<R>; 2],
 }
 
 struct Fill<'a, R: Real> {
@@ -58,8 +60,9 @@ impl<R: Real> Kernel for Fill<'_, R> {
 impl<R: Real> Forward<R> {
     pub(super) fn new() -> Self {
         let (of_weights, of_errors) = (0.0, 0.0);
-        let rows = [Vec::new(), Vec::new()];
-        Forward { weights: Vec::new(), errors: Vec::new(), of_weights, of_errors, rows }
+        let (weights, errors) = (Scratch::new(), Scratch::new());
+        let wide = [Scratch::new(), Scratch::new()];
+        Forward { weights, errors, of_weights, of_errors, wide }
     }
 
     /// KL and τ dKL/dτ; `None` where the row wants to be computed in another way, or has none of them. So many numbers
@@ -75,14 +78,11 @@ impl<R: Real> Forward<R> {
         if let [Some(teacher), Some(student)] = rows.map(T::as_real) {
             return simd.call(Fill { forward: self, rows: [teacher, student], tempering, ahead });
         }
-        let mut wide = std::mem::take(&mut self.rows);
-        for (wide, row) in wide.iter_mut().zip(rows) {
-            wide.resize(row.len(), R::ZERO);
-            T::read(row, wide);
-        }
-        let rows = [&wide[0][..], &wide[1][..]];
+        let mut wide = std::mem::replace(&mut self.wide, [Scratch::new(), Scratch::new()]);
+        let [teacher, student] = &mut wide;
+        let rows = [in_real(rows[0], teacher), in_real(rows[1], student)];
         let found = simd.call(Fill { forward: self, rows, tempering, ahead: 0 });
-        self.rows = wide;
+        self.wide = wide;
         found
     }
 
@@ -95,9 +95,6 @@ impl<R: Real> Forward<R> {
         ahead: usize,
     ) -> Option<(f64, f64)> {
         let mut frame = Frame::new(simd, rows, tempering)?;
-        let len = rows[0].len().div_ceil(EIGHT);
-        self.weights.resize(len, [0.0; EIGHT]);
-        self.errors.resize(len, [0.0; EIGHT]);
         let mut again = true;
         loop {
             let sums = self.sweep(simd, rows, &frame, ahead);
@@ -136,8 +133,10 @@ impl<R: Real> Forward<R> {
         let mut totals = [Double::ZERO; SUMS];
         let ((v, v_tail), (z, z_tail)) = (v.as_chunks(), z.as_chunks());
         let size = BLOCK / EIGHT;
-        let (weights, last_weights) = self.weights.split_at_mut(v.len());
-        let (errors, last_errors) = self.errors.split_at_mut(v.len());
+        let whole = (v.len() + usize::from(!v_tail.is_empty())) * EIGHT;
+        let (weights, errors) = (self.weights.of(whole), self.errors.of(whole));
+        let (weights, last_weights) = weights.as_chunks_mut().0.split_at_mut(v.len());
+        let (errors, last_errors) = errors.as_chunks_mut().0.split_at_mut(v.len());
         let blocks = v.chunks(size).zip(z.chunks(size));
         let outs = weights.chunks_mut(size).zip(errors.chunks_mut(size));
         for ((teacher, student), (weights, errors)) in blocks.zip(outs) {
@@ -161,14 +160,17 @@ impl<R: Real> Forward<R> {
     /// Writes τ times the gradient in the student's logits, q − p, times a factor.
     #[inline(always)]
     pub(super) fn write<S: Simd, T: Element>(
-        &self,
+        &mut self,
         simd: S,
         out: &mut [T],
         factor: f64,
         ahead: usize,
     ) {
         let Forward { weights, errors, of_weights, of_errors, .. } = self;
-        let (of_weights, of_errors) = (of_weights * factor, of_errors * factor);
+        let (of_weights, of_errors) = (*of_weights * factor, *of_errors * factor);
+        let whole = out.len().next_multiple_of(EIGHT);
+        let (weights, errors) = (weights.of(whole), errors.of(whole));
+        let (weights, errors) = (weights.as_chunks().0, errors.as_chunks().0);
         simd.call(Write { weights, errors, out, of_weights, of_errors, ahead });
     }
 }

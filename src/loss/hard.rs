@@ -2,6 +2,7 @@
 
 use super::cross_entropy;
 use super::distribution::Distribution;
+use crate::scratch::Scratch;
 use crate::simd::Simd;
 use crate::softmax::plan::Tempering;
 use crate::temperature::Temperature;
@@ -10,8 +11,8 @@ use crate::temperature::Temperature;
 #[derive(Default)]
 pub(super) struct Hard {
     student: Distribution,
-    target: Vec<f64>,
-    errors: Vec<f64>,
+    target: Scratch<f64>,
+    errors: Scratch<f64>,
 }
 
 impl Hard {

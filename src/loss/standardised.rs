@@ -6,6 +6,7 @@
 //! ```
 
 use super::distribution::sums;
+use crate::scratch::Scratch;
 
 /// By which standard deviation logits are divided. The formula of the paper has the first, its authors' code and
 /// torchdistill the second (PyTorch's default).
@@ -20,7 +21,7 @@ pub enum Deviation {
 /// A standardised row; its buffer serves row after row. Masked entries stay −∞ and are not counted.
 #[derive(Default)]
 pub(super) struct Standardised {
-    pub(super) logits: Vec<f64>,
+    pub(super) logits: Scratch<f64>,
     count: f64,
     /// D.
     divisor: f64,

@@ -23,6 +23,7 @@ use crate::element::Element;
 use crate::error::Error;
 use crate::parallel::Job;
 use crate::rows::Rows;
+use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Tempering, Temperings};
 use crate::temperature::{Temperature, Temperatures};
@@ -158,16 +159,16 @@ pub(crate) struct EachRow<'a, T> {
 #[derive(Default)]
 struct Space {
     /// The student's logits, with −∞ for the head.
-    others: Vec<f64>,
+    others: Scratch<f64>,
     of_others: Distribution,
     /// Logits of the k + 1.
-    logits: Vec<f64>,
+    logits: Scratch<f64>,
     teacher: Distribution,
     student: Distribution,
     ratios: Ratios,
-    of_buckets: Vec<f64>,
+    of_buckets: Scratch<f64>,
     /// For every class.
-    errors: Vec<f64>,
+    errors: Scratch<f64>,
 }
 
 /// One side's tail.
@@ -373,7 +374,7 @@ impl<T: Element> Kernel for EachRow<'_, T> {
         let EachRow { student, kept, knots, taus, weights, first, options, out, divisor } = self;
         let (classes, temperings) = (student.classes(), Temperings::<f64>::new(taus));
         let (mut space, mut hard) = (Space::default(), Hard::default());
-        let mut z = Vec::new();
+        let mut z = Scratch::new();
         for (i, row) in student.iter().enumerate() {
             if weights[i] == 0.0 {
                 continue;

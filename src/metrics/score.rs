@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! m = max x,  u_i = exp((x_i − m)/τ)
-//! Z = count of maxima + Σ u_i of the others                  as in softmax/row.rs, departure 4
+//! Z = count of maxima + Σ u_i of the others                  as in softmax/rest.rs
 //! confidence = 1/Z       doubt = (Z − 1)/Z                    Z − 1 is known better than Z
 //! −ln p_y    = (m − x_y)/τ + ln Z                             two numbers of one sign
 //! Brier      = (1 − p_y)² + Σ_{k≠y} p_k²                      with 1 − p_y = doubt where y is a maximum
@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::exp::{exp, ln_sum, weight};
 use crate::parallel::Job;
 use crate::rows::{Labels, Rows};
+use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::batch::in_real;
 use crate::softmax::plan::{BLOCK, Base2, Plan, Tempering, Temperings};
@@ -171,13 +172,13 @@ impl<T: Element> Kernel for EachRow<'_, T> {
     fn run<S: Simd>(self, simd: S) {
         let EachRow { logits, labels, taus, out } = self;
         let temperings = Temperings::<f64>::new(taus);
-        let (mut in_f32, mut wide, mut space) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut in_f32, mut in_f64, mut space) = (Scratch::new(), Scratch::new(), Vec::new());
         for (i, (row, out)) in logits.iter().zip(out).enumerate() {
             let Some(label) = labels.of_row(i) else { continue };
             let row = in_real(row, &mut in_f32);
-            wide.clear();
-            wide.extend(row.iter().map(|x| x.to_f64()));
-            *out = of_row(simd, &wide, label, &temperings.of_row(i), &mut space);
+            let wide = in_f64.of(row.len());
+            wide.iter_mut().zip(row).for_each(|(wide, x)| *wide = x.to_f64());
+            *out = of_row(simd, wide, label, &temperings.of_row(i), &mut space);
         }
     }
 }

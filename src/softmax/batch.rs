@@ -1,9 +1,9 @@
 //! Batches of rows: which row function runs on which row, at which temperature.
 
-use crate::aligned::aligned;
-use crate::element::{Element, Real};
+use crate::element::{Element, Real, private};
 use crate::parallel::Job;
 use crate::rows::Rows;
+use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::parked::Size;
 use crate::softmax::plan::{Tempering, Temperings};
@@ -47,7 +47,7 @@ impl<T: Element> Kernel for Map<'_, T> {
     fn run<S: Simd>(self, simd: S) {
         let Map { function, logits, taus, out, classes, size } = self;
         let temperings = Temperings::new(taus);
-        let (mut wide, mut wide_out, mut space) = (Vec::new(), Vec::new(), Space::new());
+        let mut space = Space::new();
         if classes <= few::FEW {
             let logits = logits.map(|logits| logits.as_slice());
             return in_batches(logits, out, classes, |rows, out, first| {
@@ -69,6 +69,7 @@ impl<T: Element> Kernel for Map<'_, T> {
             let rows = logits.and_then(|logits| T::as_real(logits.as_slice()));
             return parked::softmax(simd, rows, out, classes, &temperings, &mut space, ahead, size);
         }
+        let (mut wide, mut wide_out) = (Scratch::new(), Scratch::new());
         for (i, out) in out.chunks_exact_mut(classes).enumerate() {
             let row = logits.map(|logits| &logits.as_slice()[i * classes..(i + 1) * classes]);
             let tempering = temperings.of_row(i);
@@ -78,9 +79,9 @@ impl<T: Element> Kernel for Map<'_, T> {
                 map(simd, function, row, out, &tempering, &mut space, ahead);
             } else {
                 // f16, bf16: the row in f32, and back.
-                let wide_out = aligned(&mut wide_out, classes, classes);
+                let wide_out = wide_out.of(classes);
                 if matches!(function, Function::Softmax) {
-                    let wide = [aligned(&mut wide, classes, classes), wide_out];
+                    let wide = [wide.of(classes), wide_out];
                     converted::softmax(simd, row, out, wide, &tempering, &mut space, ahead);
                     continue;
                 }
@@ -103,13 +104,13 @@ fn in_batches<T: Element>(
     if let Some(out) = T::as_real_mut(out) {
         return each(rows.and_then(T::as_real), out, 0);
     }
-    let mut wide = Vec::new();
+    let mut wide = Scratch::new();
     let batch = classes * few::BATCH;
     for (i, out) in out.chunks_mut(batch).enumerate() {
-        wide.resize(out.len(), T::Real::ZERO);
-        T::read(rows.map_or(&*out, |rows| &rows[i * batch..i * batch + out.len()]), &mut wide);
-        each(None, &mut wide, i * few::BATCH);
-        T::write(&wide, out);
+        let wide = wide.of(out.len());
+        T::read(rows.map_or(&*out, |rows| &rows[i * batch..i * batch + out.len()]), wide);
+        each(None, wide, i * few::BATCH);
+        T::write(wide, out);
     }
 }
 
@@ -167,16 +168,16 @@ fn map<S: Simd, R: Real>(
 
 /// A row in the type it is computed in, by way of `scratch` where that is another one.
 #[inline(always)]
-pub(crate) fn in_real<'a, T: Element>(
+pub(crate) fn in_real<'a, T: private::Element>(
     row: &'a [T],
-    scratch: &'a mut Vec<T::Real>,
+    scratch: &'a mut Scratch<T::Real>,
 ) -> &'a [T::Real] {
     match T::as_real(row) {
         Some(row) => row,
         None => {
-            scratch.resize(row.len(), T::Real::ZERO);
-            T::read(row, scratch);
-            scratch
+            let wide = scratch.of(row.len());
+            T::read(row, wide);
+            wide
         }
     }
 }
@@ -227,7 +228,7 @@ impl<T: Element> Kernel for LogSumExp<'_, T> {
     fn run<S: Simd>(self, simd: S) {
         let LogSumExp { logits, taus, out } = self;
         let temperings = Temperings::new(taus);
-        let (mut scratch, mut space) = (Vec::new(), Space::new());
+        let (mut scratch, mut space) = (Scratch::new(), Space::new());
         let classes = logits.classes();
         if classes <= few::FEW {
             let batch = classes * few::BATCH;

@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::exp::{exp_double, ln_sum, weight};
 use crate::parallel::Job;
 use crate::rows::Rows;
+use crate::scratch::Scratch;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::batch::in_real;
 use crate::softmax::log::log_partition;
@@ -150,13 +151,14 @@ impl<T: Element> Kernel for EachRow<'_, T> {
     fn run<S: Simd>(self, simd: S) {
         let EachRow { logits, taus, out } = self;
         let temperings = Temperings::<f64>::new(taus);
-        let (mut in_f32, mut wide) = (Vec::new(), vec![0.0; logits.classes()]);
+        let (mut in_f32, mut in_f64) = (Scratch::new(), Scratch::new());
+        let wide = in_f64.of(logits.classes());
         let mut space = Space::default();
         for (i, (row, out)) in logits.iter().zip(out).enumerate() {
             for (wide, x) in wide.iter_mut().zip(in_real(row, &mut in_f32)) {
                 *wide = x.to_f64();
             }
-            let (row, tempering) = (&wide[..], &temperings.of_row(i));
+            let (row, tempering) = (&*wide, &temperings.of_row(i));
             *out = simd.call(OfRow { row, tempering, space: &mut space });
         }
     }

@@ -10,6 +10,7 @@ mod row;
 use super::LossMut;
 use crate::element::{Element, Real};
 use crate::rows::{Labels, Rows};
+use crate::scratch::Scratch;
 use crate::simd::Simd;
 use crate::softmax::alone::ALONE;
 use crate::softmax::batch::{fetch_ahead, in_real};
@@ -42,15 +43,15 @@ pub(super) struct Labelled<'a, T: Element> {
 }
 
 pub(super) struct Space<R: Real> {
-    row: Vec<R>,
-    out: Vec<R>,
+    row: Scratch<R>,
+    out: Scratch<R>,
     staged: Vec<R>,
     groups: Vec<Group<R>>,
 }
 
 impl<R: Real> Space<R> {
     pub(super) fn new() -> Self {
-        Space { row: Vec::new(), out: Vec::new(), staged: Vec::new(), groups: Vec::new() }
+        Space { row: Scratch::new(), out: Scratch::new(), staged: Vec::new(), groups: Vec::new() }
     }
 }
 
@@ -128,8 +129,7 @@ impl<T: Element> Labelled<'_, T> {
             let answer = match T::as_real_mut(gradient) {
                 Some(gradient) => of_row(simd, row, label, how, gradient, staged),
                 None => {
-                    self.space.out.resize(classes, T::Real::ZERO);
-                    let wide = &mut self.space.out;
+                    let wide = self.space.out.of(classes);
                     let answer = of_row(simd, row, label, how, wide, staged);
                     T::write(wide, gradient);
                     answer
@@ -189,7 +189,7 @@ impl<T: Element> Labelled<'_, T> {
         match T::as_real_mut(gradient) {
             Some(gradient) => few::of_rows(simd, groups, rows, gradient),
             None => {
-                wide.resize(rows.len(), T::Real::ZERO);
+                let wide = wide.of(rows.len());
                 few::of_rows(simd, groups, rows, wide);
                 T::write(wide, gradient);
             }
