@@ -37,13 +37,14 @@ const SHAPES: [(usize, usize); 7] = [
     (64, 128_256),
     (1_000_000, 10),
 ];
-const HALF_SHAPES: [(usize, usize); 2] = [(4096, 1000), (50_000, 1000)];
+const HALF_SHAPES: [(usize, usize); 3] = [(4096, 1000), (50_000, 1000), (1, 128_256)];
 #[cfg(feature = "rayon")]
-const LARGE: [(usize, usize); 4] = [(4096, 1000), (50_000, 1000), (64, 128_256), (1_000_000, 10)];
+const LARGE: [(usize, usize); 5] =
+    [(4096, 1000), (50_000, 1000), (64, 128_256), (1_000_000, 10), (1, 2_000_000)];
 /// Softmax along the first axis.
 #[cfg(feature = "ndarray")]
 const COLUMNS: (usize, usize) = (1000, 4096);
-const DISTILLED: [(usize, usize); 2] = [(4096, 1000), (512, 32_000)];
+const DISTILLED: [(usize, usize); 3] = [(4096, 1000), (512, 32_000), (1, 32_000)];
 const ROUNDS: usize = 21;
 /// Elements a contestant computes in a round, at least.
 const WORK: usize = 1 << 20;

@@ -20,6 +20,7 @@ use crate::sample::{filters, log_prob, nucleus, weights};
 use crate::simd::{Kernel, dispatch};
 use crate::softmax::alone;
 use crate::softmax::batch::{LogSumExp, Map};
+use crate::softmax::long;
 use crate::statistics;
 
 /// A type whose instance of `J` is compiled.
@@ -71,6 +72,7 @@ compiled! {
         truncated::EachRow<'a, T>,
         teacher::Keep<'a, T>,
         Batch<'a, T>,
+        long::Sweep<'a, T>,
     ]
 }
 

@@ -1,7 +1,8 @@
 //! Rows over several threads.
 //!
 //! A job is halved at a row boundary until a half has fewer than 2 · 64k elements. Rows are
-//! independent, so how a job was split cannot be seen in the result. Below 128k elements (some 30 µs)
+//! independent, so how a job was split cannot be seen in the result. (The parts of a long row are such
+//! rows: `softmax/long.rs`.) Below 128k elements (some 30 µs)
 //! waking a second thread costs more than it brings. On one thread a job is split, too, into parts between which
 //! an interrupt is heard.
 

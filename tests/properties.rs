@@ -495,3 +495,37 @@ fn the_limits_are_reached() {
         assert_eq!(softmax(&row, tau(t)).unwrap(), [0.25, 0.25, 0.25, 0.0, 0.25], "{t}");
     }
 }
+
+/// A row said many times over, so often that it is computed in parts.
+fn repeated<T: Number>() {
+    let times = 301;
+    let mut random = Random::new(17);
+    let row: Vec<T> = (0..997).map(|_| T::of(random.normal())).collect();
+    let long = row.repeat(times);
+    for t in [0.07, 1.0, 30.0] {
+        let tau = tau(t);
+        let wide: Vec<f64> = row.iter().map(|x| x.widen()).collect();
+        let (p, log_p) = (softmax(&wide, tau).unwrap(), log_softmax(&wide, tau).unwrap());
+        let (long_p, long_log_p) = (softmax(&long, tau).unwrap(), log_softmax(&long, tau).unwrap());
+        for i in 0..long.len() {
+            let (p, log_p) = (p[i % 997] / times as f64, log_p[i % 997] - (times as f64).ln());
+            for (function, got, want) in
+                [(Function::Softmax, long_p[i], p), (Function::LogSoftmax, long_log_p[i], log_p)]
+            {
+                // What is wanted is itself off by the bound, in f64.
+                let off = (got.widen() - want).abs() / ulp::unit(T::FORMAT, Real::from(want.abs()));
+                let bound = allowed::<T>(function) + allowed::<f64>(function) + 1.0;
+                assert!(off <= bound, "{function:?} of {:?}, τ = {t}: {off} ULP", T::DTYPE);
+            }
+        }
+        let log_z = log_sum_exp(&wide, tau).unwrap() + (times as f64).ln();
+        let off = (log_sum_exp(&long, tau).unwrap().widen() - log_z).abs();
+        assert!(off <= 8.0 * ulp::unit(T::FORMAT, Real::from(log_z)), "{:?}, τ = {t}", T::DTYPE);
+    }
+}
+
+#[test]
+fn a_row_said_many_times_over_shares_its_mass() {
+    repeated::<f32>();
+    repeated::<f64>();
+}

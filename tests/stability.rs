@@ -274,6 +274,42 @@ fn far_down<T: Number>() {
     }
 }
 
+/// Rows whose sums are made in parts: by one thread, by several where there are fewer rows, and of every kind.
+fn long<T: Number>() {
+    let (rows, classes) = (7, (1 << 18) + 1019);
+    let (tau, offset) = WAYS[T::DTYPE as usize];
+    let mut logits = logits::<T>(rows * classes, tau, offset, 13);
+    for (row, odd) in [(2, f64::NAN), (3, f64::INFINITY), (4, f64::NEG_INFINITY)] {
+        logits[(row + 1) * classes - 1] = T::of(odd);
+    }
+    logits[5 * classes..6 * classes].fill(T::of(f64::NEG_INFINITY));
+    let taus = [1.0, 1.5, 1.0, 1.0, 1.0, 1.0, 1.0].map(|factor| factor * tau);
+    let mut taus: Vec<Temperature> = taus.map(|tau| Temperature::new(tau).unwrap()).into();
+    for limit in [tau, 0.0, f64::INFINITY] {
+        taus[6] = Temperature::new(limit).unwrap();
+        let rows = if limit == tau { 0..rows } else { 6..rows };
+        let logits = &logits[rows.start * classes..];
+        let taus = &taus[rows.clone()];
+        on_every_isa(|isa| {
+            let mut want = None;
+            with_threads(1, || want = Some(Results::alone(logits, classes, taus)));
+            let want = want.expect("results");
+            for threads in [2, 3, 8] {
+                let what = format!("{:?}, {limit}, {threads} threads, {isa:?}", T::DTYPE);
+                with_threads(threads, || {
+                    Results::alone(logits, classes, taus).assert_same(&want, &what);
+                    Results::of_batch(logits, classes, taus.into()).assert_same(&want, &what);
+                    let (mut p, mut log_p) = (logits.to_vec(), logits.to_vec());
+                    softmax_in_place(RowsMut::new(&mut p, classes).unwrap(), taus).unwrap();
+                    assert!(bits(&p) == want.softmax, "softmax in place: {what}");
+                    log_softmax_in_place(RowsMut::new(&mut log_p, classes).unwrap(), taus).unwrap();
+                    assert!(bits(&log_p) == want.log_softmax, "log_softmax in place: {what}");
+                });
+            }
+        });
+    }
+}
+
 macro_rules! same_bits {
     ($($type:ty, $name:ident;)*) => {$(
         mod $name {
@@ -300,6 +336,11 @@ macro_rules! same_bits {
             #[test]
             fn far_down() {
                 super::far_down::<$type>();
+            }
+
+            #[test]
+            fn of_long_rows() {
+                super::long::<$type>();
             }
         }
     )*};

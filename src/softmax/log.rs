@@ -12,11 +12,12 @@ use crate::double::{Double, frexp, ldexp, power_of_two, two_sum};
 use crate::element::Real;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Base2, Plan, Tempering};
-use crate::softmax::row::{LANES, Peak, Space, find_peak, rest, share};
+use crate::softmax::rest::rest;
+use crate::softmax::row::{LANES, Peak, Space, find_peak, share};
 
 /// (x − m)/τ − L for the entries of one row.
 #[derive(Clone, Copy)]
-struct LogPlan {
+pub(super) struct LogPlan {
     /// Brings a row that reaches beyond 2^900 down, so that x − m does not overflow.
     down: f64,
     max: f64,
@@ -27,8 +28,19 @@ struct LogPlan {
 }
 
 impl LogPlan {
+    /// From the count of maxima and the sum of the rest.
     #[inline(always)]
-    fn new<R: Real>(max: R, base: &Base2<R>, log_normaliser: Double) -> Self {
+    pub(super) fn new<R: Real>(
+        max: R,
+        base: &Base2<R>,
+        plan: &Plan<R>,
+        (maxima, rest): (f64, Double),
+    ) -> Self {
+        let log_normaliser = if R::IN_DOUBLE {
+            plan.log_normaliser(maxima, rest)
+        } else {
+            Double::from(plan.log_normaliser_in_f64(maxima, rest.hi))
+        };
         let max = max.to_f64();
         let down = if max.abs() >= power_of_two(900) { 0.25 } else { 1.0 };
         let half = base.inverse_exponent / 2 - 2;
@@ -70,12 +82,12 @@ impl LogPlan {
 }
 
 /// The last sweep: logits to log-probabilities.
-struct MapLog<'a, R> {
-    row: Option<&'a [R]>,
-    out: &'a mut [R],
-    plan: &'a LogPlan,
+pub(super) struct MapLog<'a, R> {
+    pub(super) row: Option<&'a [R]>,
+    pub(super) out: &'a mut [R],
+    pub(super) plan: &'a LogPlan,
     /// Where the next row's place is, in which it will be written.
-    ahead: usize,
+    pub(super) ahead: usize,
 }
 
 impl<R: Real> Kernel for MapLog<'_, R> {
@@ -124,13 +136,8 @@ pub(crate) fn log_softmax<S: Simd, R: Real>(
         (Peak::None { .. }, _) => out.fill(R::NAN),
         (Peak::Finite(max), Tempering::Finite(base)) => {
             let plan = Plan::new(max, base);
-            let (maxima, rest) = rest(simd, row.unwrap_or(out), &plan, space, ahead);
-            let log_normaliser = if R::IN_DOUBLE {
-                plan.log_normaliser(maxima, rest)
-            } else {
-                Double::from(plan.log_normaliser_in_f64(maxima, rest.hi))
-            };
-            let plan = LogPlan::new(max, base, log_normaliser);
+            let rest = rest(simd, row.unwrap_or(out), &plan, space, ahead);
+            let plan = LogPlan::new(max, base, &plan, rest);
             simd.call(MapLog { row, out, plan: &plan, ahead });
         }
         _ => {
@@ -168,16 +175,7 @@ pub(crate) fn log_sum_exp<S: Simd, R: Real>(
         (Peak::Infinite, Tempering::ArgMax | Tempering::Finite(_)) => f64::INFINITY,
         (Peak::Finite(max), Tempering::Finite(base)) => {
             let plan = Plan::new(max, base);
-            let (maxima, rest) = rest(simd, row, &plan, space, ahead);
-            let max = max.to_f64();
-            if !R::IN_DOUBLE {
-                let log_normaliser = plan.log_normaliser_in_f64(maxima, rest.hi);
-                let log_z = log_partition(max, base, Double::from(log_normaliser));
-                if has_digits::<R>(log_z, log_normaliser) {
-                    return log_z;
-                }
-            }
-            log_partition(max, base, plan.log_normaliser(maxima, rest))
+            log_z(max, base, &plan, rest(simd, row, &plan, space, ahead))
         }
         (Peak::Finite(max), Tempering::ArgMax) if max != R::ZERO => max.to_f64() * f64::INFINITY,
         (_, tempering) => {
@@ -185,6 +183,25 @@ pub(crate) fn log_sum_exp<S: Simd, R: Real>(
             crate::exp::ln_sum(count, Double::ZERO).hi
         }
     }
+}
+
+/// The same from the count of maxima and the sum of the rest.
+#[inline(always)]
+pub(super) fn log_z<R: Real>(
+    max: R,
+    base: &Base2<R>,
+    plan: &Plan<R>,
+    (maxima, rest): (f64, Double),
+) -> f64 {
+    let max = max.to_f64();
+    if !R::IN_DOUBLE {
+        let log_normaliser = plan.log_normaliser_in_f64(maxima, rest.hi);
+        let log_z = log_partition(max, base, Double::from(log_normaliser));
+        if has_digits::<R>(log_z, log_normaliser) {
+            return log_z;
+        }
+    }
+    log_partition(max, base, plan.log_normaliser(maxima, rest))
 }
 
 /// m/τ + L.

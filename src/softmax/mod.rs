@@ -6,10 +6,12 @@ mod converted;
 pub(crate) mod few;
 mod few_log;
 pub(crate) mod log;
+pub(crate) mod long;
 pub(crate) mod parked;
 mod passing;
 pub(crate) mod plan;
 pub(crate) mod product;
+mod rest;
 pub(crate) mod row;
 pub(crate) mod turn;
 
@@ -273,7 +275,7 @@ pub fn log_sum_exp_rows<'a, T: Element>(
 ) -> Result<Vec<T>, Error> {
     let taus = tau.into().checked(logits.rows())?;
     let mut out = vec![T::of_f64(0.0); logits.rows()];
-    T::run(LogSumExp { logits, taus, out: &mut out });
+    long::run::<T, _>(LogSumExp { logits, taus, out: &mut out });
     Ok(out)
 }
 
@@ -336,7 +338,7 @@ fn map<T: Element>(
         }
     }
     let size = Size::of::<T>(out.len());
-    T::run(Map { function, logits, taus, out, classes, size });
+    long::run::<T, _>(Map { function, logits, taus, out, classes, size });
 }
 
 #[cfg(test)]

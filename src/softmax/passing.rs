@@ -1,6 +1,6 @@
 //! Passing over blocks that add nothing to a reduction: at a small τ, most of a long row.
 //!
-//! Where the maximum of a block is at the floor, all its entries are left out of the rest (`row.rs`), which adds 0 for each. So no bit
+//! Where the maximum of a block is at the floor, all its entries are left out of the rest (`rest.rs`), which adds 0 for each. So no bit
 //! changes, and a block costs the sweep that finds its maximum.
 
 use crate::element::Real;

@@ -16,16 +16,14 @@
 //! 2. Where c itself would leave the range of the type (τ below 1e-22 in f32), rows are staged as
 //!    x·2^q and c as c·2^-q. Both are exact, so softmax(x·2^k, τ·2^k) has the same bits.
 //! 3. The sum runs in 16 virtual lanes of f64 (with a correction when the weights are f64): the order is
-//!    the same on every machine, and what it rounds away cannot be seen in the result.
-//! 4. Reductions that need log Z leave the maxima out and count them: Z = count·w(m) + rest, so that
-//!    ln Z keeps what a confident row leaves over.
+//!    the same on every machine, and what it rounds away cannot be seen in the result. Rows above 2^18
+//!    numbers have such a sum for every 2^16 of them.
 
 use crate::aligned::{aligned, backwards, unaligned};
 use crate::double::Double;
 use crate::element::{LINE, Real};
 use crate::exp::{Shift, weight};
 use crate::simd::{Kernel, Simd};
-use crate::softmax::passing::Passing;
 use crate::softmax::plan::{BLOCK, Plan, Tempering};
 use crate::softmax::product::Multiplier;
 
@@ -33,7 +31,14 @@ use crate::softmax::product::Multiplier;
 /// Sixteen keep two independent chains in flight and the accumulators in registers.
 pub(crate) const LANES: usize = 16;
 
+/// Rows that are longer than this have a sum for each part, and those of all parts are added up in their order: no bit shows
+/// whether several threads have made them (`long.rs`).
+pub(crate) const LONG: usize = 1 << 18;
+/// Numbers of a part: with its weights, half of a second-level cache in f32.
+pub(super) const PART: usize = 1 << 16;
+
 /// What the first sweep finds.
+#[derive(Clone, Copy)]
 pub(crate) enum Peak<R> {
     /// A NaN somewhere, or nothing but −∞: the row has no distribution.
     None { nan: bool },
@@ -41,6 +46,20 @@ pub(crate) enum Peak<R> {
     Infinite,
     /// The largest entry.
     Finite(R),
+}
+
+impl<R: PartialOrd> Peak<R> {
+    /// That of two parts of a row.
+    pub(super) fn higher(self, other: Self) -> Self {
+        match (self, other) {
+            (Peak::None { nan: true }, _) | (_, Peak::None { nan: true }) => {
+                Peak::None { nan: true }
+            }
+            (Peak::None { nan: false }, peak) | (peak, Peak::None { nan: false }) => peak,
+            (Peak::Infinite, _) | (_, Peak::Infinite) => Peak::Infinite,
+            (Peak::Finite(a), Peak::Finite(b)) => Peak::Finite(if b > a { b } else { a }),
+        }
+    }
 }
 
 pub(crate) const WIDE: usize = LINE;
@@ -168,6 +187,13 @@ impl Lanes {
     }
 }
 
+/// The sums of two parts of a row.
+#[inline(always)]
+pub(super) fn joined<R: Real>(a: Double, b: Double) -> Double {
+    let (hi, lo) = R::join((a.hi, a.lo), (b.hi, b.lo));
+    Double { hi, lo }
+}
+
 /// The second sweep: writes the weights of a staged block to `out`.
 struct Park<'a, R> {
     block: &'a [R],
@@ -219,9 +245,9 @@ fn weights<R: Real>(chunk: &[R; LANES], shift: &Shift<R>) -> [R; LANES] {
 /// Adds the weights of a block to the lanes of a row. A sweep of its own over what is in the
 /// first-level cache: a sum in the sweep above would have to be in the type of the weights, where a
 /// few large ones cost it its last bits, or make that sweep slower than the two are.
-struct AddUp<'a, R> {
-    weights: &'a [R],
-    lanes: &'a mut Lanes,
+pub(super) struct AddUp<'a, R> {
+    pub(super) weights: &'a [R],
+    pub(super) lanes: &'a mut Lanes,
 }
 
 impl<R: Real> Kernel for AddUp<'_, R> {
@@ -275,105 +301,11 @@ pub(super) fn quotients<R: Real>(weights: &[R; LANES], by: &Multiplier<R>) -> [R
     p
 }
 
-/// The second sweep of a reduction: the weights of a staged block, those of the maximum left out and
-/// counted instead.
-struct Rest<'a, R> {
-    block: &'a [R],
-    out: &'a mut [R],
-    plan: &'a Plan<R>,
-    /// How often each lane has met the maximum.
-    maxima: &'a mut [R; LANES],
-    /// As in [`Park`].
-    ahead: usize,
-}
-
-impl<R: Real> Kernel for Rest<'_, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Rest { block, out, plan, maxima, ahead } = self;
-        let (shift, max) = (plan.shift, plan.max);
-        let (chunks, tail) = block.as_chunks::<LANES>();
-        let (outs, out_tail) = out.as_chunks_mut::<LANES>();
-        let mut count = *maxima;
-        for (chunk, out) in chunks.iter().zip(outs) {
-            simd.prefetch_read(chunk.as_ptr().wrapping_add(ahead));
-            (*out, count) = rest_of_chunk(chunk, count, &shift, max);
-        }
-        if !tail.is_empty() {
-            let mut last = R::padded(simd, tail);
-            (last, count) = rest_of_chunk(&last, count, &shift, max);
-            R::put(simd, &last, out_tail);
-        }
-        *maxima = count;
-    }
-}
-
-#[inline(always)]
-fn rest_of_chunk<R: Real>(
-    chunk: &[R; LANES],
-    count: [R; LANES],
-    shift: &Shift<R>,
-    max: R,
-) -> ([R; LANES], [R; LANES]) {
-    let (mut weights, mut counted) = ([R::ZERO; LANES], count);
-    for i in 0..LANES {
-        let x = chunk[i];
-        let w = weight(x, shift);
-        // Not by arithmetic: what weighs nothing adds exactly 0, also to a rest of 0.
-        weights[i] = if (x > shift.floor) & (x < max) { w } else { R::ZERO };
-        counted[i] = count[i] + if x < max { R::ZERO } else { R::ONE };
-    }
-    (weights, counted)
-}
-
-/// The count of maxima of a row, and the sum of the weights of all other entries; so many numbers further on lies the next row,
-/// or 0.
-#[inline(always)]
-pub(crate) fn rest<S: Simd, R: Real>(
-    simd: S,
-    row: &[R],
-    plan: &Plan<R>,
-    space: &mut Space<R>,
-    ahead: usize,
-) -> (f64, Double) {
-    let mut lanes = Lanes::ZERO;
-    let mut total = 0.0;
-    let mut passing = Passing::new(plan, row.len());
-    for block in row.chunks(BLOCK) {
-        if passing.over(simd, block) {
-            continue;
-        }
-        let (_, weights, maxima) = rest_of_block(simd, block, plan, space, ahead);
-        simd.call(AddUp { weights, lanes: &mut lanes });
-        total += maxima;
-    }
-    (total, lanes.sum::<R>())
-}
-
-/// A block as staged, its weights without those of the maximum, and how many entries are the maximum.
-#[inline(always)]
-fn rest_of_block<'a, S: Simd, R: Real>(
-    simd: S,
-    block: &'a [R],
-    plan: &Plan<R>,
-    space: &'a mut Space<R>,
-    ahead: usize,
-) -> (&'a [R], &'a [R], f64) {
-    let Space { staged, weights } = space;
-    let block = plan.staged(block, staged);
-    let out = aligned(weights, BLOCK, block.len());
-    let mut maxima = [R::ZERO; LANES];
-    simd.call(Rest { block, out, plan, maxima: &mut maxima, ahead });
-    (block, out, maxima.iter().map(|count| count.to_f64()).sum())
-}
-
 /// Blocks on their way: those of a row that must be staged, and weights that nobody asked for. Empty
 /// until needed.
 pub(crate) struct Space<R> {
-    staged: Vec<R>,
-    weights: Vec<R>,
+    pub(super) staged: Vec<R>,
+    pub(super) weights: Vec<R>,
 }
 
 impl<R> Space<R> {
@@ -394,7 +326,7 @@ pub(crate) fn softmax<S: Simd, R: Real>(
 ) {
     let peak = find_peak(simd, row.unwrap_or(out));
     if let Some(sum) = weigh(simd, peak, row, out, tempering, space, ahead, ahead) {
-        normalise(simd, out, sum);
+        normalise(simd, out, Multiplier::inverse(sum));
     }
 }
 
@@ -429,6 +361,41 @@ pub(super) fn weigh<S: Simd, R: Real>(
         return None;
     };
     let plan = Plan::new(max, base);
+    Some(if out.len() > LONG {
+        weigh_parts(simd, row, out, &plan, space)
+    } else {
+        weigh_part(simd, row, out, &plan, space, ahead, write_ahead)
+    })
+}
+
+/// Not inlined: all other rows would pay for it.
+#[inline(never)]
+fn weigh_parts<S: Simd, R: Real>(
+    simd: S,
+    row: Option<&[R]>,
+    out: &mut [R],
+    plan: &Plan<R>,
+    space: &mut Space<R>,
+) -> Double {
+    let mut sum = Double::ZERO;
+    for (i, out) in out.chunks_mut(PART).enumerate() {
+        let row = row.map(|row| &row[i * PART..][..out.len()]);
+        sum = joined::<R>(sum, weigh_part(simd, row, out, plan, space, 0, 0));
+    }
+    sum
+}
+
+/// The weights of a part of a row in `out`, which holds the part itself where `row` is `None`, and their sum.
+#[inline(always)]
+pub(super) fn weigh_part<S: Simd, R: Real>(
+    simd: S,
+    row: Option<&[R]>,
+    out: &mut [R],
+    plan: &Plan<R>,
+    space: &mut Space<R>,
+    ahead: usize,
+    write_ahead: usize,
+) -> Double {
     let mut lanes = Lanes::ZERO;
     // In a short row a block more costs as much as it brings.
     let lead = if out.len() < 8 * BLOCK { 0 } else { unaligned(out) };
@@ -446,13 +413,29 @@ pub(super) fn weigh<S: Simd, R: Real>(
         simd.call(AddUp { weights: &out[added..whole], lanes: &mut lanes });
         (start, added) = (end, whole);
     }
-    Some(lanes.sum::<R>())
+    lanes.sum::<R>()
+}
+
+/// The weights of a block, added to the sums of its part.
+#[inline(always)]
+pub(super) fn weigh_block<'a, S: Simd, R: Real>(
+    simd: S,
+    block: &[R],
+    plan: &Plan<R>,
+    space: &'a mut Space<R>,
+    lanes: &mut Lanes,
+) -> &'a mut [R] {
+    let Space { staged, weights } = space;
+    let block = plan.staged(block, staged);
+    let weights = aligned(weights, BLOCK, block.len());
+    simd.call(Park { block, out: weights, shift: &plan.shift, ahead: 0, write_ahead: 0 });
+    simd.call(AddUp { weights, lanes });
+    weights
 }
 
 /// The third sweep.
 #[inline(always)]
-fn normalise<S: Simd, R: Real>(simd: S, out: &mut [R], sum: Double) {
-    let by = Multiplier::inverse(sum);
+pub(super) fn normalise<S: Simd, R: Real>(simd: S, out: &mut [R], by: Multiplier<R>) {
     let lead = if out.len() < BLOCK / 4 { 0 } else { unaligned(out) };
     let (lead, out) = out.split_at_mut(lead);
     simd.call(Normalise { out: lead, by });
