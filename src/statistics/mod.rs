@@ -4,7 +4,7 @@
 //! m = max x                                    one sweep
 //! per block of 1024, in f64, from one reading of the row:
 //!     w_i = exp((x_i − m)/τ),  d_i = x_i − m, in units of a power of two
-//!     Σ w_i (maxima apart)  Σ w_i d_i  Σ w_i i     then, while the block is cached, about its own mean
+//!     Σ w_i (maxima apart)  Σ w_i d_i  Σ w_i i     while the block is cached, and then about its own mean
 //!     Σ w_i (d_i − μ)²      Σ w_i (d_i − μ)³
 //! blocks are put together about the row's μ    nothing is squared before its mean is gone
 //! H = L − E[d]/τ,  L = ln Σ w                  two numbers of one sign: a confident row keeps its digits
@@ -23,9 +23,9 @@ use crate::simd::{Kernel, Simd};
 use crate::softmax::batch::in_real;
 use crate::softmax::log::log_partition;
 use crate::softmax::plan::{BLOCK, Base2, Plan, Tempering, Temperings};
-use crate::softmax::row::{LANES, Peak, Shared, find_peak, share, sum_of_lanes};
+use crate::softmax::row::{LANES, Peak, Shared, find_peak, share};
 use crate::temperature::{Temperature, Temperatures};
-use sums::{Centre, Sum, Units, Weigh, Weighed, exponent_of_largest};
+use sums::{AddUpBy, AddUpRest, Centre, Count, Units, Weigh, exponent_of_largest};
 
 /// What [`statistics`] tells about one row; logarithms in nats, moments in units of the logits.
 ///
@@ -307,6 +307,7 @@ fn of_weights<S: Simd>(
 ) -> Statistics {
     let Space { staged, scaled, weights, parts } = space;
     weights.resize(row.len().min(BLOCK).next_multiple_of(LANES), 0.0);
+    let mut arg_max = None;
     parts.clear();
     let plan = Plan::new(max, base);
     let max_weight = weight(plan.max, &plan.shift);
@@ -317,23 +318,27 @@ fn of_weights<S: Simd>(
         let block = plan.staged(original, staged);
         let values = units.values(original, block, scaled);
         let weights = &mut weights[..block.len().next_multiple_of(LANES)];
-        let mut sums = Weighed::ZERO;
-        let plan = &plan;
-        simd.call(Weigh { block, values, weights, plan, units: &units, sums: &mut sums });
-        let block_maxima = sum_of_lanes(sums.maxima);
-        let (block_rest, block_distance) = (sums.rest.sum(), sums.distances.sum());
+        let (plan, units) = (&plan, &units);
+        simd.call(Weigh { block, weights, plan });
+        let block_maxima = simd.call(Count { block, max: plan.max });
+        if block_maxima > 0.0 && arg_max.is_none() {
+            // Of the row itself: what is staged may be as large as the maximum without being it.
+            arg_max = first_of(original, max).map(|at| i * BLOCK + at);
+        }
+        let block_rest = simd.call(AddUpRest { block, weights, max: plan.max }).sum();
+        let [distances, indices] = simd.call(AddUpBy { values, weights, units });
+        let block_distance = distances.sum();
         let block_weight =
             block_rest.plus(Double::from(block_maxima).times(Double::from(max_weight)));
         maxima += block_maxima;
         rest = rest.plus(block_rest);
         distance = distance.plus(block_distance);
         let before = Double::from((i * BLOCK) as f64).times(block_weight);
-        index = index.plus(sums.indices.sum()).plus(before);
+        index = index.plus(indices.sum()).plus(before);
         if block_weight.hi > 0.0 {
             let mean = block_distance.hi / block_weight.hi;
-            let mut sums = [Sum::ZERO; 2];
-            simd.call(Centre { values, weights, units: &units, mean, sums: &mut sums });
-            let [second, third] = [sums[0].sum().hi, sums[1].sum().hi];
+            let [second, third] = simd.call(Centre { values, weights, units, mean });
+            let (second, third) = (second.sum().hi, third.sum().hi);
             parts.push(Part { weight: block_weight.hi, mean, second, third });
         }
     }
@@ -354,7 +359,7 @@ fn of_weights<S: Simd>(
         entropy: entropy.hi,
         perplexity: exp_double(entropy),
         max_probability: exp_double(Double { hi: -log_normaliser.hi, lo: -log_normaliser.lo }),
-        arg_max: first_of(row, max),
+        arg_max,
         expected_index: index.hi / total.hi,
     }
 }

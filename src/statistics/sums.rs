@@ -4,7 +4,7 @@ use crate::double::{Double, frexp, ldexp, power_of_two, two_sum};
 use crate::exp::weight;
 use crate::simd::{Kernel, Simd};
 use crate::softmax::plan::{Base2, Plan};
-use crate::softmax::row::LANES;
+use crate::softmax::row::{LANES, sum_of_lanes};
 
 /// The exponent of the largest finite entry, up to the sign, among those from `from` on; one whose power of
 /// two has an inverse.
@@ -110,30 +110,6 @@ impl Sum {
     }
 }
 
-/// Sums over the weights of a block: of all but the maxima, the number of maxima, by distance from
-/// the maximum, and by index in the block.
-pub(super) struct Weighed {
-    pub(super) rest: Sum,
-    /// Counts, which are exact.
-    pub(super) maxima: [f64; LANES],
-    pub(super) distances: Sum,
-    pub(super) indices: Sum,
-}
-
-impl Weighed {
-    pub(super) const ZERO: Weighed =
-        Weighed { rest: Sum::ZERO, maxima: [0.0; LANES], distances: Sum::ZERO, indices: Sum::ZERO };
-}
-
-pub(super) struct Weigh<'a> {
-    pub(super) block: &'a [f64],
-    pub(super) values: &'a [f64],
-    pub(super) weights: &'a mut [f64],
-    pub(super) plan: &'a Plan<f64>,
-    pub(super) units: &'a Units,
-    pub(super) sums: &'a mut Weighed,
-}
-
 /// The chunks of a block, the last one filled up.
 #[inline(always)]
 fn chunks(block: &[f64], fill: f64) -> (&[[f64; LANES]], [f64; LANES]) {
@@ -143,47 +119,128 @@ fn chunks(block: &[f64], fill: f64) -> (&[[f64; LANES]], [f64; LANES]) {
     (chunks, last)
 }
 
+/// The weights of a block. Here and below, each sweep is for one thing: where a comparison serves two, or sums are many, the
+/// compiler takes vectors apart.
+pub(super) struct Weigh<'a> {
+    pub(super) block: &'a [f64],
+    pub(super) weights: &'a mut [f64],
+    pub(super) plan: &'a Plan<f64>,
+}
+
 impl Kernel for Weigh<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let (shift, max) = (self.plan.shift, self.plan.max);
-        let Units { max: origin, scale, .. } = *self.units;
-        let (blocks, last) = chunks(self.block, f64::NEG_INFINITY);
-        let (values, last_values) = chunks(self.values, origin);
-        let (outs, _) = self.weights.as_chunks_mut::<LANES>();
+    fn run<S: Simd>(self, simd: S) {
+        let Weigh { block, weights, plan } = self;
+        let shift = plan.shift;
+        let (blocks, last) = chunks(block, f64::NEG_INFINITY);
+        // The filled-up chunk has a place in the weights only if it holds anything.
+        let outs = weights.as_chunks_mut().0;
+        for (block, out) in blocks.iter().chain(std::iter::once(&last)).zip(outs) {
+            simd.one_by_one();
+            let mut weights = [0.0; LANES];
+            for i in 0..LANES {
+                let w = weight(block[i], &shift);
+                weights[i] = if block[i] > shift.floor { w } else { 0.0 };
+            }
+            *out = weights;
+        }
+    }
+}
+
+/// How many entries of a block are the maximum.
+pub(super) struct Count<'a> {
+    pub(super) block: &'a [f64],
+    pub(super) max: f64,
+}
+
+impl Kernel for Count<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f64 {
+        let Count { block, max } = self;
+        let (blocks, last) = chunks(block, f64::NEG_INFINITY);
+        let mut count = [0.0; LANES];
+        for block in blocks.iter().chain(std::iter::once(&last)) {
+            simd.one_by_one();
+            let mut counted = count;
+            for i in 0..LANES {
+                counted[i] = count[i] + if block[i] < max { 0.0 } else { 1.0 };
+            }
+            count = counted;
+        }
+        sum_of_lanes(count)
+    }
+}
+
+/// The sum of the weights of a block but for those of the maximum.
+pub(super) struct AddUpRest<'a> {
+    pub(super) block: &'a [f64],
+    pub(super) weights: &'a [f64],
+    pub(super) max: f64,
+}
+
+impl Kernel for AddUpRest<'_> {
+    type Output = Sum;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Sum {
+        let AddUpRest { block, weights, max } = self;
+        let (blocks, last) = chunks(block, f64::NEG_INFINITY);
+        let weights = weights.as_chunks::<LANES>().0;
+        let mut rest = Sum::ZERO;
+        for (block, weights) in blocks.iter().chain(std::iter::once(&last)).zip(weights) {
+            simd.one_by_one();
+            let mut others = [0.0; LANES];
+            for i in 0..LANES {
+                // Read in any case, or there is a branch for each.
+                let (x, w) = (block[i], weights[i]);
+                others[i] = if x < max { w } else { 0.0 };
+            }
+            rest = rest.plus(others);
+        }
+        rest
+    }
+}
+
+/// The sums of the weights of a block by distance from the maximum, and by index in the block.
+pub(super) struct AddUpBy<'a> {
+    pub(super) values: &'a [f64],
+    pub(super) weights: &'a [f64],
+    pub(super) units: &'a Units,
+}
+
+impl Kernel for AddUpBy<'_> {
+    type Output = [Sum; 2];
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> [Sum; 2] {
+        let AddUpBy { values, weights, units } = self;
+        let Units { max: origin, scale, .. } = *units;
+        let (values, last) = chunks(values, origin);
+        let (weights, _) = weights.as_chunks::<LANES>();
         let mut index = [0.0; LANES];
         for (i, index) in index.iter_mut().enumerate() {
             *index = i as f64;
         }
-        let Weighed { mut rest, mut maxima, mut distances, mut indices } = Weighed::ZERO;
-        let blocks = blocks.iter().chain(std::iter::once(&last));
-        let values = values.iter().chain(std::iter::once(&last_values));
-        // The filled-up chunk has a place in the weights only if it holds anything.
-        for ((block, values), out) in blocks.zip(values).zip(outs) {
-            let mut weights = [0.0; LANES];
-            let (mut others, mut counted) = ([0.0; LANES], maxima);
+        let [mut distances, mut indices] = [Sum::ZERO; 2];
+        for (values, weights) in values.iter().chain(std::iter::once(&last)).zip(weights) {
+            simd.one_by_one();
             let (mut by_distance, mut by_index) = ([0.0; LANES], [0.0; LANES]);
+            let mut next = index;
             for i in 0..LANES {
-                let x = block[i];
-                let weighs = x > shift.floor;
-                let w = weight(x, &shift);
-                weights[i] = if weighs { w } else { 0.0 };
-                others[i] = if x < max { weights[i] } else { 0.0 };
-                counted[i] = maxima[i] + if x < max { 0.0 } else { 1.0 };
                 // Where there is no weight the distance may be infinite.
                 let distance = (values[i] - origin) * scale;
-                by_distance[i] = weights[i] * if weighs { distance } else { 0.0 };
+                by_distance[i] = weights[i] * if weights[i] > 0.0 { distance } else { 0.0 };
                 by_index[i] = weights[i] * index[i];
-                index[i] += LANES as f64;
+                next[i] = index[i] + LANES as f64;
             }
-            (rest, maxima) = (rest.plus(others), counted);
-            distances = distances.plus(by_distance);
-            indices = indices.plus(by_index);
-            *out = weights;
+            index = next;
+            (distances, indices) = (distances.plus(by_distance), indices.plus(by_index));
         }
-        *self.sums = Weighed { rest, maxima, distances, indices };
+        [distances, indices]
     }
 }
 
@@ -193,15 +250,14 @@ pub(super) struct Centre<'a> {
     pub(super) weights: &'a [f64],
     pub(super) units: &'a Units,
     pub(super) mean: f64,
-    pub(super) sums: &'a mut [Sum; 2],
 }
 
 impl Kernel for Centre<'_> {
-    type Output = ();
+    type Output = [Sum; 2];
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let Centre { values, weights, units, mean, sums } = self;
+    fn run<S: Simd>(self, _: S) -> [Sum; 2] {
+        let Centre { values, weights, units, mean } = self;
         let Units { max: origin, scale, .. } = *units;
         let (values, last) = chunks(values, origin);
         let (weights, _) = weights.as_chunks::<LANES>();
@@ -217,6 +273,6 @@ impl Kernel for Centre<'_> {
             second = second.plus(squares);
             third = third.plus(cubes);
         }
-        *sums = [second, third];
+        [second, third]
     }
 }
