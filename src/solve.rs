@@ -200,14 +200,18 @@ impl<T: Element> Problem<'_, T> {
     fn at(&mut self, tau: Temperature) -> Result<(f64, f64), Error> {
         heed();
         self.evaluations += 1;
+        Ok(self.mean(&statistics(self.logits, tau)?, tau))
+    }
+
+    fn mean(&self, rows: &[Statistics], tau: Temperature) -> (f64, f64) {
         let (mut value, mut slope) = (0.0, 0.0);
-        for (row, max) in statistics(self.logits, tau)?.iter().zip(&self.maxima) {
+        for (row, max) in rows.iter().zip(&self.maxima) {
             let (of_row, slope_of_row) = self.target.of(row, *max, tau.scale());
             value += of_row;
             slope += slope_of_row;
         }
         let rows = self.maxima.len() as f64;
-        Ok((value / rows, slope / rows))
+        (value / rows, slope / rows)
     }
 }
 
@@ -227,9 +231,9 @@ fn solve<T: Element>(logits: Rows<'_, T>, first: usize, target: Target) -> Resul
     // At τ = 0 the mean of a row is its maximum.
     let maxima = at_zero.iter().map(|row| row.mean).collect();
     let mut problem = Problem { logits, maxima, target, evaluations: 0 };
-    let (cold, _) = problem.at(Temperature::ZERO)?;
-    let (hot, _) = problem.at(Temperature::INFINITE)?;
-    problem.evaluations = 0;
+    let at_infinity = statistics(logits, Temperature::INFINITE)?;
+    let (cold, _) = problem.mean(&at_zero, Temperature::ZERO);
+    let (hot, _) = problem.mean(&at_infinity, Temperature::INFINITE);
     let (value, low, high) = (target.value(), cold.min(hot), cold.max(hot));
     if value < low {
         return Ok(Solution::BelowReach { lowest: target.shown(low) });
@@ -246,7 +250,7 @@ fn solve<T: Element>(logits: Rows<'_, T>, first: usize, target: Target) -> Resul
             return Ok(Solution::Found { temperature, attained, iterations: 0 });
         }
     }
-    let (temperature, attained) = search(&mut problem, value, cold, hot)?;
+    let (temperature, attained) = search(&mut problem, value, [cold, hot], spread(&at_infinity))?;
     let attained = target.shown(attained);
     Ok(Solution::Found { temperature, attained, iterations: problem.evaluations })
 }
@@ -255,15 +259,15 @@ fn solve<T: Element>(logits: Rows<'_, T>, first: usize, target: Target) -> Resul
 fn search<T: Element>(
     problem: &mut Problem<'_, T>,
     value: f64,
-    cold: f64,
-    hot: f64,
+    [cold, hot]: [f64; 2],
+    from: f64,
 ) -> Result<(Temperature, f64), Error> {
     // Distances from the limit that is nearer: there they have the most digits.
     let limit = if (value - cold).abs() < (value - hot).abs() { cold } else { hot };
     let wanted = (value - limit).abs();
     // τ, not ln β, is what is searched, for its relative accuracy; both ends are exclusive.
     let (mut below, mut above) = (0.0, f64::INFINITY);
-    let mut tau = starting_point(problem)?;
+    let mut tau = from;
     let mut best = (f64::INFINITY, tau, f64::NAN);
     let mut stride = 2.0;
     for _ in 0..200 {
@@ -308,11 +312,10 @@ fn search<T: Element>(
 }
 
 /// The spread of the logits: at that temperature their differences are of the order of 1.
-fn starting_point<T: Element>(problem: &mut Problem<'_, T>) -> Result<f64, Error> {
-    let uniform = statistics(problem.logits, Temperature::INFINITE)?;
+fn spread(uniform: &[Statistics]) -> f64 {
     let variance = uniform.iter().map(|row| row.variance).sum::<f64>() / uniform.len() as f64;
     let spread = variance.sqrt();
-    Ok(if spread > 0.0 && spread.is_finite() { spread } else { 1.0 })
+    if spread > 0.0 && spread.is_finite() { spread } else { 1.0 }
 }
 
 #[cfg(test)]

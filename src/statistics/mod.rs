@@ -12,7 +12,7 @@
 
 mod sums;
 
-use crate::double::{Double, ldexp, power_of_two};
+use crate::double::{Double, ldexp};
 use crate::element::{Element, private::Element as _};
 use crate::error::Error;
 use crate::exp::{exp_double, ln_sum, weight};
@@ -23,9 +23,9 @@ use crate::simd::{Kernel, Simd};
 use crate::softmax::batch::in_real;
 use crate::softmax::log::log_partition;
 use crate::softmax::plan::{BLOCK, Base2, Plan, Tempering, Temperings};
-use crate::softmax::row::{LANES, Peak, Shared, find_peak, share};
+use crate::softmax::row::{LANES, Peak, find_peak};
 use crate::temperature::{Temperature, Temperatures};
-use sums::{AddUpBy, AddUpRest, Centre, Count, Units, Weigh, exponent_of_largest};
+use sums::{AddUpBy, AddUpRest, Centre, Count, Share, Units, Weigh};
 
 /// What [`statistics`] tells about one row; logarithms in nats, moments in units of the logits.
 ///
@@ -223,12 +223,16 @@ fn of_row<S: Simd>(
             Statistics { log_sum_exp: f64::NEG_INFINITY, ..Statistics::NONE }
         }
         (Peak::Finite(max), Tempering::Finite(base)) => of_weights(simd, row, max, base, space),
-        (Peak::Finite(max), Tempering::ArgMax) if max != 0.0 => {
-            in_the_limit(row, &share(row, false), max * f64::INFINITY)
+        (peak, tempering) => {
+            let max = if let Peak::Finite(max) = peak { max } else { f64::INFINITY };
+            let from = if let Tempering::Uniform = tempering { f64::NEG_INFINITY } else { max };
+            let log_sum_exp = match tempering {
+                Tempering::ArgMax if max != 0.0 => max * f64::INFINITY,
+                Tempering::Finite(_) => f64::INFINITY,
+                _ => f64::NAN,
+            };
+            in_the_limit(simd, row, from, max, log_sum_exp, space)
         }
-        (Peak::Finite(_), Tempering::ArgMax) => in_the_limit(row, &share(row, false), f64::NAN),
-        (_, Tempering::Uniform) => in_the_limit(row, &share(row, true), f64::NAN),
-        (Peak::Infinite, _) => in_the_limit(row, &share(row, false), f64::INFINITY),
     }
 }
 
@@ -246,31 +250,58 @@ fn first_of(row: &[f64], max: f64) -> Option<usize> {
     None
 }
 
-/// Mass shared equally by some entries. `log_sum_exp` is NaN where it is the log of their number.
-fn in_the_limit(row: &[f64], shared: &Shared<f64>, log_sum_exp: f64) -> Statistics {
-    let entries = || row.iter().enumerate().filter(|(_, x)| shared.has(**x));
-    let max = entries().fold(f64::NEG_INFINITY, |m, (_, &x)| if x > m { x } else { m });
-    let count = shared.count;
+/// Mass shared equally by the entries from `from` on. `log_sum_exp` is NaN where it is the log of their number.
+#[inline(always)]
+fn in_the_limit<S: Simd>(
+    simd: S,
+    row: &[f64],
+    from: f64,
+    max: f64,
+    log_sum_exp: f64,
+    space: &mut Space,
+) -> Statistics {
+    let Space { scaled, weights, .. } = space;
+    weights.resize(row.len().min(BLOCK).next_multiple_of(LANES), 0.0);
     // About the largest, in units of the largest: no power overflows before it is put together.
-    let unit = exponent_of_largest(row, f64::NEG_INFINITY);
-    let factor = power_of_two(-unit);
-    let distance = |x: f64| x * factor - max * factor;
-    let sum = |terms: &mut dyn Iterator<Item = f64>| {
-        terms.fold(Double::ZERO, |sum, term| sum.plus(Double::from(term))).hi
-    };
-    let mean = sum(&mut entries().map(|(_, &x)| distance(x))) / count;
-    let power = |n| sum(&mut entries().map(|(_, &x)| (distance(x) - mean).powi(n))) / count;
+    let units = &Units::of_largest(simd, row, max);
+    let (mut count, mut distance, mut index) = (0.0, Double::ZERO, Double::ZERO);
+    let mut arg_max = None;
+    for (i, block) in row.chunks(BLOCK).enumerate() {
+        let weights = &mut weights[..block.len().next_multiple_of(LANES)];
+        let shares = simd.call(Share { block, from, weights });
+        if shares == 0.0 {
+            continue;
+        }
+        arg_max = arg_max.or_else(|| first_of(block, max).map(|at| i * BLOCK + at));
+        let values = units.values(block, block, scaled);
+        let [distances, indices] = simd.call(AddUpBy { values, weights, units });
+        let before = Double::from((i * BLOCK) as f64).times(Double::from(shares));
+        count += shares;
+        distance = distance.plus(distances.sum());
+        index = index.plus(indices.sum()).plus(before);
+    }
+    let mean = distance.hi / count;
+    let (mut second, mut third) = (Double::ZERO, Double::ZERO);
+    for block in row.chunks(BLOCK) {
+        let weights = &mut weights[..block.len().next_multiple_of(LANES)];
+        if simd.call(Share { block, from, weights }) == 0.0 {
+            continue;
+        }
+        let values = units.values(block, block, scaled);
+        let [squares, cubes] = simd.call(Centre { values, weights, units, mean });
+        (second, third) = (second.plus(squares.sum()), third.plus(cubes.sum()));
+    }
     let log_count = ln_sum(count, Double::ZERO);
     Statistics {
         log_sum_exp: if log_sum_exp.is_nan() { log_count.hi } else { log_sum_exp },
-        mean: if max == f64::INFINITY { max } else { ldexp(max * factor + mean, unit) },
-        variance: ldexp(power(2), 2 * unit),
-        third_moment: ldexp(power(3), 3 * unit),
+        mean: if max == f64::INFINITY { max } else { units.value_at(max, mean) },
+        variance: ldexp(second.hi / count, 2 * units.exponent),
+        third_moment: ldexp(third.hi / count, 3 * units.exponent),
         entropy: log_count.hi,
         perplexity: count,
         max_probability: 1.0 / count,
-        arg_max: first_of(row, max),
-        expected_index: entries().map(|(i, _)| i as f64).sum::<f64>() / count,
+        arg_max,
+        expected_index: index.hi / count,
     }
 }
 
@@ -311,7 +342,7 @@ fn of_weights<S: Simd>(
     parts.clear();
     let plan = Plan::new(max, base);
     let max_weight = weight(plan.max, &plan.shift);
-    let units = Units::new(row, max, &plan, base);
+    let units = Units::new(simd, row, max, &plan, base);
     let (mut maxima, mut rest, mut distance, mut index) =
         (0.0, Double::ZERO, Double::ZERO, Double::ZERO);
     for (i, original) in row.chunks(BLOCK).enumerate() {

@@ -8,12 +8,37 @@ use crate::softmax::row::{LANES, sum_of_lanes};
 
 /// The exponent of the largest finite entry, up to the sign, among those from `from` on; one whose power of
 /// two has an inverse.
-pub(super) fn exponent_of_largest(row: &[f64], from: f64) -> i32 {
-    let largest = row.iter().fold(0.0, |largest: f64, &x| {
-        let larger = x.abs() > largest && x >= from && x.abs() < f64::INFINITY;
-        if larger { x.abs() } else { largest }
-    });
+#[inline(always)]
+fn exponent_of_largest<S: Simd>(simd: S, row: &[f64], from: f64) -> i32 {
+    let largest = simd.call(Largest { row, from });
     if largest > 0.0 { frexp(largest).1.clamp(-1000, 1022) } else { 0 }
+}
+
+struct Largest<'a> {
+    row: &'a [f64],
+    from: f64,
+}
+
+impl Kernel for Largest<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f64 {
+        let Largest { row, from } = self;
+        let (blocks, last) = chunks(row, 0.0);
+        let mut largest = [0.0; LANES];
+        for block in blocks.iter().chain(std::iter::once(&last)) {
+            simd.one_by_one();
+            let mut larger = largest;
+            for i in 0..LANES {
+                let (x, size) = (block[i], block[i].abs());
+                let size = if (x >= from) & (size < f64::INFINITY) { size } else { 0.0 };
+                larger[i] = if size > largest[i] { size } else { largest[i] };
+            }
+            largest = larger;
+        }
+        largest.into_iter().fold(0.0, |a, b| if b > a { b } else { a })
+    }
 }
 
 /// The units of the distances from the maximum: 2^exponent, near τ or near the largest logit that has a weight,
@@ -29,7 +54,13 @@ pub(super) struct Units {
 
 impl Units {
     #[inline(always)]
-    pub(super) fn new(row: &[f64], max: f64, plan: &Plan<f64>, base: &Base2<f64>) -> Units {
+    pub(super) fn new<S: Simd>(
+        simd: S,
+        row: &[f64],
+        max: f64,
+        plan: &Plan<f64>,
+        base: &Base2<f64>,
+    ) -> Units {
         let of_tau = -base.inverse_exponent;
         if of_tau <= 150 {
             let scale = if base.exponent() == 0 { power_of_two(-of_tau) } else { 1.0 };
@@ -37,7 +68,18 @@ impl Units {
         }
         // e^-1100 is no weight.
         let from = max - ldexp(1100.0 / base.inverse.hi, of_tau);
-        let exponent = of_tau.min(exponent_of_largest(row, from));
+        let exponent = of_tau.min(exponent_of_largest(simd, row, from));
+        Units::of(exponent, max)
+    }
+
+    /// Those of the largest logit.
+    #[inline(always)]
+    pub(super) fn of_largest<S: Simd>(simd: S, row: &[f64], max: f64) -> Units {
+        Units::of(exponent_of_largest(simd, row, f64::NEG_INFINITY), max)
+    }
+
+    #[inline(always)]
+    fn of(exponent: i32, max: f64) -> Units {
         let factor = power_of_two(-exponent);
         Units { exponent, max: max * factor, scale: 1.0, unstaged: Some(factor) }
     }
@@ -146,6 +188,39 @@ impl Kernel for Weigh<'_> {
             }
             *out = weights;
         }
+    }
+}
+
+/// Weights of 1 for the entries of a block from `from` on, but for −∞, and of 0 for all others; how many weigh.
+pub(super) struct Share<'a> {
+    pub(super) block: &'a [f64],
+    pub(super) from: f64,
+    pub(super) weights: &'a mut [f64],
+}
+
+impl Kernel for Share<'_> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> f64 {
+        let Share { block, from, weights } = self;
+        let (blocks, last) = chunks(block, f64::NEG_INFINITY);
+        let outs = weights.as_chunks_mut().0;
+        let mut count = [0.0; LANES];
+        for (block, out) in blocks.iter().chain(std::iter::once(&last)).zip(outs) {
+            simd.one_by_one();
+            let mut shares = [0.0; LANES];
+            for i in 0..LANES {
+                let has = (block[i] >= from) & (block[i] > f64::NEG_INFINITY);
+                shares[i] = if has { 1.0 } else { 0.0 };
+            }
+            let mut counted = count;
+            for i in 0..LANES {
+                counted[i] = count[i] + shares[i];
+            }
+            (*out, count) = (shares, counted);
+        }
+        sum_of_lanes(count)
     }
 }
 
