@@ -318,6 +318,10 @@ fn columns((rows, classes): (usize, usize)) -> Vec<Value> {
 #[cfg(feature = "rayon")]
 type Timed<'a> = &'a mut (dyn FnMut(&mut [f32]) + Send);
 
+/// Elements computed in a round by threads, at least: for the first milliseconds, the system may have both of them on one core.
+#[cfg(feature = "rayon")]
+const WORK_OF_THREADS: usize = 1 << 25;
+
 /// How many times as fast two threads are as one.
 #[cfg(feature = "rayon")]
 fn two_threads((rows, classes): (usize, usize)) -> Vec<Value> {
@@ -346,13 +350,13 @@ fn two_threads((rows, classes): (usize, usize)) -> Vec<Value> {
         ("softmax", &mut { softmax }),
         ("cross_entropy", &mut cross_entropy),
     ];
-    let mut results = Vec::new();
+    let (mut results, repeats) = (Vec::new(), WORK_OF_THREADS.div_ceil(logits.len()));
     for (name, function) in functions {
         let (to, mut times) = (&mut to[..], [Vec::new(), Vec::new()]);
         for round in 0..=ROUNDS {
             for (pool, times) in [&one, &two].into_iter().zip(&mut times) {
                 let start = Instant::now();
-                pool.install(|| function(to));
+                pool.install(|| (0..repeats).for_each(|_| function(to)));
                 if round > 0 {
                     times.push(start.elapsed().as_secs_f64());
                 }
