@@ -187,9 +187,12 @@ impl<const N: usize> Totals<N> {
 
     #[inline(always)]
     pub(super) fn end_block(&mut self) {
+        // Where they are several, hidden from the compiler: it would lay the lanes of all sums out for these few additions, and
+        // take them apart for all others.
+        let lanes = if N > 1 { std::hint::black_box(self.lanes) } else { self.lanes };
         for n in 0..N {
             let mut sum = 0.0;
-            for lane in self.lanes[n] {
+            for lane in lanes[n] {
                 sum += lane;
             }
             self.totals[n] = with(self.totals[n], sum);
