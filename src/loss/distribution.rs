@@ -190,12 +190,12 @@ impl<const N: usize> Totals<N> {
         // Where they are several, hidden from the compiler: it would lay the lanes of all sums out for these few additions, and
         // take them apart for all others.
         let lanes = if N > 1 { std::hint::black_box(self.lanes) } else { self.lanes };
-        for n in 0..N {
+        for (total, lanes) in self.totals.iter_mut().zip(lanes) {
             let mut sum = 0.0;
-            for lane in lanes[n] {
+            for lane in lanes {
                 sum += lane;
             }
-            self.totals[n] = with(self.totals[n], sum);
+            *total = with(*total, sum);
         }
         self.lanes = [[0.0; 8]; N];
     }

@@ -15,7 +15,8 @@ use std::cmp::Ordering;
 use crate::element::Real;
 use crate::sample::nucleus::{self, Guide};
 use crate::sample::params::{Order, SamplingParams};
-use crate::sample::weights::{BLOCK, Cut, Peaks, Scale, Split, Weigh, smallest};
+use crate::sample::search::smallest;
+use crate::sample::weights::{BLOCK, Cut, Peaks, Scale, Split, Weigh};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::row::LANES;
 use crate::temperature::Temperature;
@@ -143,7 +144,8 @@ impl<R: Real> Work<R> {
                 if scale.factor == 0.0 {
                     return; // all that are kept weigh the same
                 }
-                let least = smallest(max, |x| scale.exponent(x) >= least);
+                let guess = scale.max + least / scale.factor;
+                let least = smallest(max, guess, |x| scale.exponent(x) >= least);
                 *cut = cut.and(Cut::at_least(least));
                 self.weigh(row, scale, *cut);
             }
@@ -232,7 +234,7 @@ impl<R: Real> Work<R> {
             return;
         }
         let least = -n * nucleus::deviation(row, max);
-        let least = smallest(R::of_f64(max), |x| x.to_f64() - max >= least);
+        let least = smallest(R::of_f64(max), max + least, |x| x.to_f64() - max >= least);
         *cut = cut.and(Cut::at_least(least));
     }
 
@@ -244,7 +246,8 @@ impl<R: Real> Work<R> {
         match kept {
             Kept::Row(cut) => {
                 let max = R::of_f64(scale.max);
-                let least = smallest(max, |x| scale.exponent(x) >= least);
+                let guess = scale.max + least / scale.factor;
+                let least = smallest(max, guess, |x| scale.exponent(x) >= least);
                 *cut = cut.and(Cut::at_least(least));
             }
             // Of what is left, the largest: typical may have taken the largest of all.

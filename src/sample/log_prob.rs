@@ -11,21 +11,19 @@ use crate::element::Real;
 use crate::element::private::Element;
 use crate::exp::ln_sum_in_f64;
 use crate::sample::weights::{BLOCK, Peaks, Scale, exp2};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, Simd, dispatch};
 use crate::softmax::row::{LANES, sum_of_lanes};
 use crate::temperature::Temperature;
 
 /// Calls `of` with each block of a row in the type it is computed in.
 fn each_block<T: Element>(row: &[T], mut of: impl FnMut(&[T::Real])) {
+    if let Some(row) = T::as_real(row) {
+        return row.chunks(BLOCK).for_each(of);
+    }
     let mut wide = [T::Real::ZERO; BLOCK];
     for block in row.chunks(BLOCK) {
-        match T::as_real(block) {
-            Some(block) => of(block),
-            None => {
-                T::read(block, &mut wide[..block.len()]);
-                of(&wide[..block.len()]);
-            }
-        }
+        T::read(block, &mut wide[..block.len()]);
+        of(&wide[..block.len()]);
     }
 }
 
@@ -42,7 +40,7 @@ pub(super) fn raw<T: Element>(row: &[T], token: usize) -> f64 {
         let shared = row.iter().filter(|x| x.to_f64() == max).count();
         return share(row[token].to_f64() == max, shared as f64);
     }
-    of_scale(row, token, Scale::new(peak, Temperature::ONE, 0))
+    of_scale(row, token, Scale::of_logarithms(peak, Temperature::ONE, 0))
 }
 
 /// log softmax(x/τ) of one token of a row that is weighed by `scale`.
@@ -67,7 +65,22 @@ fn of_scale<T: Element>(row: &[T], token: usize, scale: Scale<T::Real>) -> f64 {
     let of_token = (row[token].to_f64() - scale.max) * scale.factor;
     // A factor of 0 would be NaN on −∞.
     let distance = if of_token == 0.0 { 0.0 } else { of_token * std::f64::consts::LN_2 };
-    distance - ln_sum_in_f64(maxima, sum_of_lanes(lanes))
+    distance - dispatch(LogOfSum { count: maxima, rest: sum_of_lanes(lanes) })
+}
+
+/// ln(count + rest), where the machine's multiply-add is known: a call for each takes longer than all else.
+struct LogOfSum {
+    count: f64,
+    rest: f64,
+}
+
+impl Kernel for LogOfSum {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> f64 {
+        ln_sum_in_f64(self.count, self.rest)
+    }
 }
 
 /// Adds up a block without its maxima, and counts those.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! adjust.rs    bias, penalties, mask: a copy of the row where there are any
-//! weights.rs   logits to integers, the distribution; single.rs: those of f32
+//! weights.rs   logits to integers, the distribution; single.rs: those of f32; search.rs: the least logit that weighs anything
 //! filters.rs   what is kept: a cut in the order of the logits, or a list; nucleus.rs: where top-p looks
 //! draw.rs      an integer below the sum to a token; log-probabilities of it in log_prob.rs
 //! ```
@@ -20,6 +20,7 @@ mod mirostat;
 pub(crate) mod nucleus;
 mod params;
 mod relaxed;
+mod search;
 mod single;
 mod speculative;
 pub(crate) mod weights;

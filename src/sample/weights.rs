@@ -15,6 +15,7 @@
 
 use crate::double::{Double, ldexp};
 use crate::element::Real;
+use crate::sample::search::smallest;
 use crate::sample::single::{self, Room, Single};
 use crate::simd::{Kernel, Simd};
 use crate::softmax::row::{LANES, WIDE, raised, sum_of_lanes};
@@ -79,6 +80,11 @@ pub(super) struct Scale<R> {
 impl<R: Real> Scale<R> {
     /// The scale of a temperature for logits that were multiplied by 2^`staged` already.
     pub(super) fn new(max: R, tau: Temperature, staged: i32) -> Self {
+        Scale::of_logarithms(max, tau, staged).of_max(max)
+    }
+
+    /// The same for logarithms alone: no weights are to be made with it.
+    pub(super) fn of_logarithms(max: R, tau: Temperature, staged: i32) -> Self {
         let factor = if tau.is_zero() || tau.is_infinite() {
             0.0
         } else {
@@ -88,14 +94,15 @@ impl<R: Real> Scale<R> {
             ldexp(Double::LOG2_E.times(inverse).hi, exponent)
         };
         let least = if tau.is_zero() { max } else { R::LOWEST };
-        Scale { max: max.to_f64(), factor, least, single: None }.of_max(max)
+        Scale { max: max.to_f64(), factor, least, single: None }
     }
 
     /// The same temperature, where another logit is the largest.
     pub(super) fn of_max(self, max: R) -> Self {
         let mut scale = Scale { max: max.to_f64(), ..self };
         if self.factor > 0.0 {
-            scale.least = smallest(max, |x| scale.exponent(x) >= NOTHING);
+            let guess = scale.max + NOTHING / scale.factor;
+            scale.least = smallest(max, guess, |x| scale.exponent(x) >= NOTHING);
             if !R::IN_DOUBLE {
                 scale.single = Single::new(scale.max, scale.factor);
             }
@@ -139,21 +146,6 @@ impl<R: Real> Scale<R> {
         let at_least = if at_least > self.least { at_least } else { self.least };
         Some((self.single?, R::as_single(part)?, at_least.to_f64() as f32))
     }
-}
-
-/// The smallest number of the type from LOWEST to `max` for which a condition holds; it holds for `max`, and for all above one
-/// for which it does. By halving the numbers in between: a step from a good guess can be one of 2^60 where products underflow.
-pub(super) fn smallest<R: Real>(max: R, holds: impl Fn(R) -> bool) -> R {
-    let (mut below, mut from) = (R::LOWEST.ordinal() - 1, max.ordinal());
-    while below + 1 < from {
-        let middle = below.midpoint(from);
-        if holds(R::of_ordinal(middle)) {
-            from = middle;
-        } else {
-            below = middle;
-        }
-    }
-    R::of_ordinal(from)
 }
 
 /// What a row keeps: all that come before a place in the order of falling logits and rising ids.
