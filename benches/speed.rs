@@ -314,11 +314,19 @@ fn columns((rows, classes): (usize, usize)) -> Vec<Value> {
     results
 }
 
+/// To each thread a core of its own: the system may leave two that wait for each other on one.
+#[cfg(feature = "rayon")]
+fn pin(thread: usize) {
+    if let Some(&core) = core_affinity::get_core_ids().unwrap_or_default().get(thread) {
+        core_affinity::set_for_current(core);
+    }
+}
+
 /// What writes to a buffer, on the threads of a pool.
 #[cfg(feature = "rayon")]
 type Timed<'a> = &'a mut (dyn FnMut(&mut [f32]) + Send);
 
-/// Elements computed in a round by threads, at least: for the first milliseconds, the system may have both of them on one core.
+/// Elements computed in a round by threads, at least: the first of them are those that woke the threads up.
 #[cfg(feature = "rayon")]
 const WORK_OF_THREADS: usize = 1 << 25;
 
@@ -328,7 +336,8 @@ fn two_threads((rows, classes): (usize, usize)) -> Vec<Value> {
     let logits: &Vec<f32> = &normal(rows * classes);
     let labels: &Vec<i64> = &(0..rows).map(|i| (i * 7919 % classes) as i64).collect();
     let [one, two] = [1, 2].map(|n| {
-        rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("a pool of threads")
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n);
+        pool.start_handler(pin).build().expect("a pool of threads")
     });
     let (mut to, mut d_tau) = (logits.clone(), vec![0.0; rows]);
     let copy = |to: &mut [f32]| {
