@@ -67,7 +67,7 @@ def speed():
     if calls:
         few += f"A call with one row of ten, in nanoseconds:\n\n{table(['type', 'function', 'a call'], calls)}\n"
     if threads:
-        few += f"Two threads beside one, f32, times as fast:\n\n{table(['function', 'shape', 'two threads'], threads)}\n"
+        few += f"Two threads, each on a core of its own, beside one, f32, times as fast; one row of softmax is shared by them, of cross-entropy not:\n\n{table(['function', 'shape', 'two threads'], threads)}\n"
     return data, table(head, cells), few + instructions(), bars
 
 
@@ -230,7 +230,8 @@ Tried on these shapes in paired runs and left out, since they won nothing: other
 the weights, in f64 or in two parts of f32, of long rows and of short ones; the maximum of each block just before its weights, with the
 shift of the first block, which gives the same bits; the sum of a block after the weights of the next; f32 rows of 300 to 1500 written past the
 cache, where Zen 4 won a little and Zen 5 lost more; longer blocks, and long rows swept backwards where they were swept forwards before;
-four groups of short rows side by side in cross-entropy, and columns turned to rows four at a time; along axis 0, some of the next
+four groups of short rows side by side in cross-entropy, two in logarithms, and columns turned to rows four at a time; the weights of a row of many
+megabytes made twice, so that its result is written once and past the cache; along axis 0, some of the next
 lanes read and some of the last ones written at every step of the weights. Reductions pass over blocks that lie too far down to add
 anything, of which there are none at this τ; one in 64 is looked at.
 

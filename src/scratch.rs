@@ -1,7 +1,7 @@
 //! Memory for rows on their way, kept by each thread from one call to the next.
 //!
 //! What is as long as a row is long enough for the system to take its pages back when it is freed, and to find others in the next
-//! call, one by one as they are touched. For a row of f16 that takes ten times as long as its softmax.
+//! call, one by one as they are touched. For a row of f16 that takes several times as long as its softmax.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
