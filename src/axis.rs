@@ -25,6 +25,7 @@ use crate::interrupt::heed;
 use crate::parallel::{self, SERIAL_BELOW};
 use crate::rows::{Rows, RowsMut};
 use crate::softmax::parked::Size;
+use crate::softmax::row::LONG;
 use crate::softmax::{
     log_softmax_in_place, log_softmax_into, log_sum_exp_rows, softmax_in_place, softmax_into,
 };
@@ -431,6 +432,8 @@ const NEAR: usize = 1 << 17;
 const LINE: usize = 16;
 /// A panel of long lanes has fewer of them, so that it takes no more than this many numbers.
 const PANEL: usize = 1 << 20;
+// Of eight lanes or more `columns.rs` makes each sum in one piece, and so do rows of as many classes.
+const _: () = assert!(PANEL / 8 <= LONG);
 
 fn lanes_of(Work { function, classes, .. }: Work) -> usize {
     let most = if let Function::Softmax = function { LANES_OF_LINES } else { LANES };

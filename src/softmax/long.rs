@@ -21,7 +21,7 @@ use crate::softmax::plan::{BLOCK, Base2, Plan, Tempering};
 use crate::softmax::product::Multiplier;
 use crate::softmax::rest::rest_of_part;
 use crate::softmax::row::{
-    LONG, Lanes, PART, Peak, Space, find_peak, joined, normalise, weigh_block, weigh_part,
+    AddUp, LONG, Lanes, PART, Peak, Space, find_peak, joined, normalise, weigh_block, weigh_part,
 };
 use crate::temperature::Temperature;
 
@@ -181,7 +181,8 @@ impl<T: Element> Kernel for Sweep<'_, T> {
                         let mut lanes = Lanes::ZERO;
                         for block in row.unwrap_or(out).chunks(BLOCK) {
                             let block = in_real(block, &mut wide);
-                            weigh_block(simd, block, plan, &mut space, &mut lanes);
+                            let weights = weigh_block(simd, block, plan, &mut space);
+                            simd.call(AddUp { weights, lanes: &mut lanes });
                         }
                         found.sum = lanes.sum::<T::Real>();
                     }
@@ -189,8 +190,7 @@ impl<T: Element> Kernel for Sweep<'_, T> {
                 Step::Divide(plan, by) => match T::as_real_mut(out) {
                     Some(out) => normalise(simd, out, by),
                     None => each_block(row, out, &mut wide, |block, out| {
-                        let (space, sum) = (&mut space, &mut { Lanes::ZERO });
-                        let weights = weigh_block(simd, block, plan, space, sum);
+                        let weights = weigh_block(simd, block, plan, &mut space);
                         normalise(simd, weights, by);
                         T::write(weights, out);
                     }),

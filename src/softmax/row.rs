@@ -416,20 +416,18 @@ pub(super) fn weigh_part<S: Simd, R: Real>(
     lanes.sum::<R>()
 }
 
-/// The weights of a block, added to the sums of its part.
+/// The weights of a block, in memory of our own.
 #[inline(always)]
 pub(super) fn weigh_block<'a, S: Simd, R: Real>(
     simd: S,
     block: &[R],
     plan: &Plan<R>,
     space: &'a mut Space<R>,
-    lanes: &mut Lanes,
 ) -> &'a mut [R] {
     let Space { staged, weights } = space;
     let block = plan.staged(block, staged);
     let weights = aligned(weights, BLOCK, block.len());
     simd.call(Park { block, out: weights, shift: &plan.shift, ahead: 0, write_ahead: 0 });
-    simd.call(AddUp { weights, lanes });
     weights
 }
 
